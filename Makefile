@@ -1,0 +1,62 @@
+# `make` alone lists what there is to do.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= configs/local.yaml
+ACCELERATOR ?= auto
+ARGS ?=
+
+# The Python that an existing environment was made with, else the first suitable one; install.py explains a refusal.
+SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev/null); \
+	for python in $$base python3.11 python3.12 python3.13 python3.14 python3; do \
+		"$$python" -c '$(SUITS)' 2>/dev/null && { echo "$$python"; exit; }; \
+	done; echo python3)
+INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
+
+.PHONY: help setup dev run check format test bench train lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: PYTHON=python3.12  ACCELERATOR=cpu|cuda  CONFIG=configs/local.yaml  ARGS=..."
+
+setup: ## Install Sluice into .venv; nothing to do the second time
+	@$(INSTALL)
+
+run: setup ## Install if need be, then serve CONFIG until Ctrl-C
+	@exec $(BIN)/sluice up $(CONFIG) $(ARGS)
+
+dev: ## Install what tests and checks need, too
+	@$(INSTALL) --dev
+
+check: dev ## Lint, formatting, types, import rules, lock files, house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python requirements/lock.py --check
+	$(BIN)/python -m pytest -q --durations=0 --durations-min=5 tests/check
+
+format: dev ## Mend what ruff can mend, and format
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+test: check ## The checks, then every test; ARGS="-k name" narrows
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+bench: dev ## Overhead beside bare vLLM, side by side on this machine
+	@exec $(BIN)/python -m loadtests.bench $(ARGS)
+
+train: setup ## Train the embedded demo model again
+	@exec $(BIN)/python -m deployments.demo_model.train $(ARGS)
+
+lock: dev ## Resolve requirements/*.in into the pinned closures
+	@$(BIN)/python requirements/lock.py
+
+clean: ## Remove the environment and every cache
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

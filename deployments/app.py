@@ -1,0 +1,76 @@
+"""Config → one Serve application: the gateway as its ingress, one engine deployment per model as its children.
+
+An engine as the root of an application would count as an ingress too, and get an HTTP port and a 30 s drain of its own.
+"""
+
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from deployments import environment
+from deployments.engine import Engine, EngineOptions
+from deployments.ingress import Gateway, GatewayOptions
+from deployments.quantization import Served
+from gateway.config import Config
+from gateway.pool.acceptance import FrontSpec
+
+GATEWAY = "Gateway"
+STREAMS = 100_000
+GRACE_S = 10
+
+
+def engine_name(model: str) -> str:
+    return "Engine-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in model)
+
+
+def build(config: Config, served: list[Served]) -> Application:
+    """The application named `config.name`; nothing in it is secret."""
+    engines = [_engine(config, one) for one in served]
+    options = GatewayOptions(
+        config=config,
+        specs=tuple(_front(one) for one in served),
+        app=config.name,
+        engine_deployments={one.model.name: engine_name(one.model.name) for one in served},
+    )
+    gateway: Any = serve.deployment(
+        serve.ingress()(Gateway),
+        name=GATEWAY,
+        num_replicas=config.gateway.replicas,
+        max_ongoing_requests=STREAMS,
+        graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
+        health_check_period_s=2,
+        ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": environment.gateway()}},
+    )
+    application: Application = gateway.bind(options, *engines)
+    return application
+
+
+def _front(served: Served) -> FrontSpec:
+    model = served.model
+    return FrontSpec(
+        name=model.name,
+        path=served.path,
+        revision=served.checkpoint.revision,
+        tool_parser=model.tool_parser,
+        reasoning_parser=model.reasoning_parser,
+        trust_remote_code=model.trust_remote_code,
+    )
+
+
+def _engine(config: Config, served: Served) -> Application:
+    settings = served.model.engine
+    env = environment.engine(served.accelerator, settings, served.plugins)
+    gpus = settings.tensor_parallel if served.accelerator == "cuda" else 0
+    deployment: Any = serve.deployment(
+        Engine,
+        name=engine_name(served.model.name),
+        num_replicas=served.model.replicas,
+        max_ongoing_requests=100,
+        graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
+        health_check_period_s=2,
+        ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
+    )
+    options = EngineOptions(served, GATEWAY, config.name, config.gateway.drain_s)
+    application: Application = deployment.bind(options)
+    return application

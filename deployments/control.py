@@ -1,0 +1,79 @@
+"""`sluice status` and `sluice down`: from another terminal, by the state that `sluice up` left."""
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from deployments.run_state import RunState
+from gateway.config import Config
+
+NOT_RUNNING = 3
+
+
+def status(config: Config, console: Console, *, as_json: bool) -> int:
+    """Exit status 0 if every gateway is ready, 1 if one is not, 3 if nothing runs."""
+    state = RunState.read(config.state_dir)
+    if state is None:
+        console.print(
+            json.dumps({"running": False}) if as_json else f"Sluice is not running (state: {config.state_dir})"
+        )
+        return NOT_RUNNING
+    gateways = [_ask(url) for url in state.management]
+    if as_json:
+        console.print_json(
+            json.dumps({"running": True, "url": state.url, "dashboard": state.dashboard, "gateways": gateways})
+        )
+    else:
+        _show(console, state, gateways)
+    return 0 if gateways and not any(gateway["problems"] for gateway in gateways) else 1
+
+
+def _ask(management: str) -> dict[str, Any]:
+    try:
+        return httpx.get(f"{management}/status", timeout=5, trust_env=False).json()  # type: ignore[no-any-return]
+    except httpx.HTTPError as exc:
+        return {"gateway": management, "problems": [f"does not answer: {exc}"], "models": [], "requests_in_flight": 0}
+
+
+def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> None:
+    console.print(f"Sluice at {state.url} (pid {state.pid}), dashboard {state.dashboard or 'off'}")
+    for gateway in gateways:
+        health = "; ".join(gateway["problems"]) or "ready"
+        console.print(f"gateway {gateway['gateway']}: {health}, {gateway['requests_in_flight']} requests in flight")
+        table = Table(
+            "model", "engine", "state", "format", "requests", "of them from here", "prompt tokens queued", box=None
+        )
+        for model in gateway["models"]:
+            for engine in model["engines"]:
+                cells = [
+                    engine[key] for key in ("id", "state", "format", "requests", "requests_from_here", "prefill_tokens")
+                ]
+                table.add_row(model["name"], *map(str, cells))
+            for engine, reason in model["refused"].items():
+                table.add_row(model["name"], engine, f"refused: {reason}")
+        console.print(table)
+
+
+def down(config: Config, timeout_s: float, console: Console) -> int:
+    """Ask the supervisor to stop, and wait until it has."""
+    state = RunState.read(config.state_dir)
+    if state is None:
+        console.print(f"Sluice is not running (state: {config.state_dir})")
+        return 0
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while state.alive:
+        if time.monotonic() > deadline:
+            console.print(
+                f"still stopping after {timeout_s:.0f} s (pid {state.pid}); try again with a longer --timeout"
+            )
+            return 1
+        time.sleep(0.1)
+    console.print("stopped")
+    return 0

@@ -1,0 +1,123 @@
+"""The engine deployment: one replica owns one vLLM EngineCore and serves its tokens to gateways."""
+
+import asyncio
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from deployments import membership
+from deployments.quantization import Served
+from gateway.pool import leash
+from gateway.pool.outlet import EngineOutlet
+from gateway.pool.wire import PROTOCOL, EngineCard, GatewayCard
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What a replica is told; nothing secret, since Serve stores and shows init arguments."""
+
+    served: Served
+    gateway_deployment: str
+    app: str
+    drain_s: float
+    host: str = "127.0.0.1"
+
+
+def engine_args(served: Served) -> dict[str, Any]:
+    """vLLM's AsyncEngineArgs; a setting left out of the config is left to vLLM."""
+    settings = served.model.engine
+    args: dict[str, Any] = {
+        "model": served.path,
+        "revision": served.checkpoint.revision,
+        "served_model_name": [served.model.name],
+        "trust_remote_code": served.model.trust_remote_code,
+        "max_num_seqs": settings.max_num_seqs,
+        "max_num_batched_tokens": settings.max_num_batched_tokens,
+        "enable_chunked_prefill": settings.chunked_prefill,
+        "enable_prefix_caching": settings.prefix_caching,
+        "scheduling_policy": settings.scheduling_policy,
+        "kv_cache_memory_bytes": settings.kv_cache_memory,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        "block_size": settings.block_size,
+        "max_model_len": settings.max_model_len,
+        "dtype": settings.dtype,
+        "enforce_eager": settings.enforce_eager,
+        "tensor_parallel_size": settings.tensor_parallel,
+        "reasoning_parser": served.model.reasoning_parser,
+    }
+    return {name: value for name, value in args.items() if value is not None} | served.engine_args
+
+
+class Engine:
+    """A Serve deployment class. Serve sees no HTTP here: streams come over the outlet's own socket."""
+
+    async def __init__(self, options: EngineOptions) -> None:  # type: ignore[misc]  # Serve awaits it
+        from gateway.pool import vllm_seam
+
+        self._options = options
+        leash.hold_children()
+        settings = options.served.model.engine
+        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=settings.log_stats)
+        await self._core.warm_up(1, logprobs=True)
+        self._outlet = EngineOutlet(self._core)
+        self._address = self._outlet.bind(options.host)
+        self._id = uuid.uuid4().hex[:12]
+        self._tasks = [
+            asyncio.create_task(self._serve()),
+            asyncio.create_task(membership.watch(options.gateway_deployment, options.app, self._on_gateways)),
+        ]
+
+    async def _serve(self) -> None:
+        """A replica without its core is worth nothing: it leaves at once, and Serve starts another."""
+        try:
+            await self._outlet.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as exc:
+            log.exception("engine_core_lost", engine=self._id, error=type(exc).__name__)
+            os._exit(1)
+
+    def _on_gateways(self, replicas: list[dict[str, Any]]) -> None:
+        self._outlet.allow(GatewayCard.from_metadata(metadata).public_key for metadata in replicas)
+
+    async def record_replica_metadata(self) -> dict[str, Any]:
+        from gateway.pool import vllm_seam
+        from gateway.pool.fingerprint import fingerprint
+
+        served = self._options.served
+        return EngineCard(
+            engine_id=self._id,
+            model=served.model.name,
+            address=self._address,
+            server_key=self._outlet.server_key,
+            protocol=PROTOCOL,
+            vllm_version=vllm_seam.VLLM_VERSION,
+            fingerprint=fingerprint(served.path, served.checkpoint.revision),
+            max_model_len=self._core.max_model_len,
+            block_size=self._core.block_size,
+            max_num_seqs=served.model.engine.max_num_seqs,
+            format=served.checkpoint.format,
+            pid=os.getpid(),
+        ).as_metadata()
+
+    async def check_health(self) -> None:
+        if not self._core.alive:
+            raise RuntimeError("the engine core is dead")
+
+    async def __del__(self) -> None:
+        """Serve's stop: no new work, streams run on for at most `drain_s`, then the core is shut down."""
+        await self._outlet.leave()
+        try:
+            async with asyncio.timeout(self._options.drain_s):
+                await self._outlet.drained()
+        except TimeoutError:
+            log.warning("drain_limit_reached", engine=self._id, cut=self._outlet.in_flight)
+        for task in self._tasks:
+            task.cancel()
+        self._outlet.close()
+        self._core.close()

@@ -1,0 +1,58 @@
+"""The gateway deployment: one replica hosts one gateway, at its own port and, where it is enabled, behind Ray's HAProxy."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from deployments import membership
+from gateway.config import Config
+from gateway.http.asgi import App
+from gateway.pool.acceptance import FrontSpec
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What a replica is told; keys and certificates are files that it reads itself."""
+
+    config: Config
+    specs: tuple[FrontSpec, ...]
+    app: str
+    engine_deployments: dict[str, str]
+
+
+class Gateway:
+    """A Serve deployment class, wrapped by `serve.ingress()` so that HAProxy may reach it too."""
+
+    async def __init__(self, options: GatewayOptions, *_engines: object) -> None:  # type: ignore[misc]  # Serve awaits it
+        from gateway.app import GatewayApp
+
+        self._gateway = GatewayApp(options.config, options.specs)
+
+        async def watch(model: str, on_change: Callable[[list[dict[str, Any]]], None]) -> None:
+            await membership.watch(options.engine_deployments[model], options.app, on_change)
+
+        await self._gateway.open(watch)
+
+    async def __serve_build_asgi_app__(self) -> App:
+        return self._gateway.door
+
+    async def record_replica_metadata(self) -> dict[str, Any]:
+        return self._gateway.card.as_metadata()
+
+    async def check_health(self) -> None:
+        """A front end that failed never recovers: the process leaves, and Serve starts another."""
+        try:
+            self._gateway.check()
+        except RuntimeError:
+            log.exception("gateway_failed")
+            asyncio.get_running_loop().call_later(0.2, os._exit, 1)
+            raise
+
+    async def __del__(self) -> None:
+        await self._gateway.close()

@@ -1,0 +1,109 @@
+"""Accelerator → checkpoint, format and vLLM flags. A combination that cannot work is refused before anything starts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deployments import demo_model
+from gateway.config import Accelerator, Checkpoint, Format, Model
+from gateway.errors import ConfigError
+
+SUPPORTED: dict[Accelerator, tuple[Format, ...]] = {
+    "cpu": ("bf16", "int8-w8a8", "bnb-nf4"),
+    "cuda": ("bf16", "int8-w8a8", "fp8", "awq", "gptq", "bnb-nf4"),
+}
+# What a checkpoint's own `quantization_config.quant_method` must say; None: the weights are not quantized on disk.
+ON_DISK: dict[Format, tuple[str | None, ...]] = {
+    "bf16": (None,),
+    "int8-w8a8": ("compressed-tensors",),
+    "bnb-nf4": (None, "bitsandbytes"),
+    "fp8": (None, "fp8", "compressed-tensors"),
+    "awq": ("awq", "compressed-tensors"),
+    "gptq": ("gptq", "compressed-tensors"),
+}
+DEMO = {"demo:bf16": demo_model.BF16, "demo:int8": demo_model.INT8}
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model as it will run here: where its files are, and the flags that its format needs of vLLM."""
+
+    model: Model
+    accelerator: Accelerator
+    checkpoint: Checkpoint
+    path: str
+    engine_args: dict[str, Any]
+    plugins: tuple[str, ...] = ()
+
+
+def detect() -> Accelerator:
+    """CUDA where an NVIDIA driver is loaded."""
+    return "cuda" if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else "cpu"
+
+
+def resolve(model: Model, accelerator: Accelerator, where: str) -> Served:
+    """`where` is the config file, for errors. Raises ConfigError with a sentence that says what works on this accelerator."""
+    key = f"models.{model.name}.checkpoints"
+    checkpoint = model.checkpoints.get(accelerator)
+    if checkpoint is None:
+        raise ConfigError(
+            where,
+            key,
+            f"has no checkpoint for {accelerator}; add one whose format is {_any_of(SUPPORTED[accelerator])}",
+        )
+    key = f"{key}.{accelerator}"
+    if checkpoint.format not in SUPPORTED[accelerator]:
+        raise ConfigError(
+            where,
+            f"{key}.format",
+            f"{checkpoint.format} has no kernels on {accelerator}; what works there is {_any_of(SUPPORTED[accelerator])}",
+        )
+    path = _path(checkpoint, key, where)
+    method = _quant_method(path, key, where)
+    if method != "unknown" and method not in ON_DISK[checkpoint.format]:
+        raise ConfigError(where, f"{key}.format", _mismatch(checkpoint, method, accelerator))
+    args: dict[str, Any] = {}
+    if checkpoint.format == "fp8" and method in (None, "unknown"):
+        args["quantization"] = "fp8"
+    if checkpoint.format == "bnb-nf4":
+        args |= {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
+    plugins = ("bitsandbytes",) if checkpoint.format == "bnb-nf4" else ()
+    return Served(model, accelerator, checkpoint, path, args, plugins)
+
+
+def _any_of(formats: tuple[Format, ...]) -> str:
+    return ", ".join(formats[:-1]) + " or " + formats[-1]
+
+
+def _path(checkpoint: Checkpoint, key: str, where: str) -> str:
+    source = checkpoint.source
+    if source in DEMO:
+        return str(DEMO[source])
+    if source.startswith("demo:"):
+        raise ConfigError(where, f"{key}.source", f"{source} is not embedded; there are {' and '.join(DEMO)}")
+    if source.startswith(("/", ".", "~")):
+        folder = Path(source).expanduser()
+        if not (folder / "config.json").is_file():
+            raise ConfigError(where, f"{key}.source", f"{folder} holds no config.json, so it is not a model folder")
+        return str(folder.resolve())
+    return source
+
+
+def _quant_method(path: str, key: str, where: str) -> str | None:
+    """The checkpoint's own word; "unknown" for a hub id, whose files are not here yet."""
+    file = Path(path) / "config.json"
+    if not file.is_file():
+        return "unknown"
+    try:
+        method = json.loads(file.read_text()).get("quantization_config", {}).get("quant_method")
+    except (ValueError, AttributeError) as exc:
+        raise ConfigError(where, f"{key}.source", f"{file} is not a model configuration") from exc
+    return None if method is None else str(method)
+
+
+def _mismatch(checkpoint: Checkpoint, method: str | None, accelerator: Accelerator) -> str:
+    is_one = "is not quantized" if method is None else f"is quantized as {method}"
+    fitting = tuple(fmt for fmt in SUPPORTED[accelerator] if method in ON_DISK[fmt])
+    advice = " or ".join(fitting) or "another checkpoint"
+    return f"{checkpoint.format} does not fit {checkpoint.source}, which {is_one}; say {advice}"

@@ -1,0 +1,213 @@
+"""Behind `sluice up`: starts Ray and the Serve application, says what is going on, and stops all of it again."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from rich.console import Console
+
+from deployments import environment, processes, quantization
+from deployments.quantization import Served
+from deployments.run_state import RunState
+from gateway.config import Config
+from gateway.errors import ConfigError, OperatorError
+
+POLL_S = 0.25
+STOP_GRACE_S = 5.0
+
+
+class StartError(OperatorError):
+    """Sluice did not come up; the message says why."""
+
+
+def check_ports(config: Config, where: str) -> None:
+    """The gateway's port is shared between replicas, so a second Sluice would not fail by itself: it is refused here."""
+    doors = {"gateway.listen.port": (config.gateway.listen.host, config.gateway.listen.port)}
+    if config.gateway.haproxy.enabled:
+        doors["gateway.haproxy.port"] = (config.gateway.haproxy.host, config.gateway.haproxy.port)
+    for key, (host, port) in doors.items():
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as exc:
+                raise ConfigError(where, key, f"{host}:{port} cannot be used: {exc.strerror}") from exc
+
+
+def resolve(config: Config, where: str) -> list[Served]:
+    accelerator = quantization.detect() if config.accelerator == "auto" else config.accelerator
+    return [quantization.resolve(model, accelerator, where) for model in config.models]
+
+
+class Supervisor:
+    """One `sluice up`. `run` returns after a stop signal, when everything it started is gone."""
+
+    def __init__(self, config: Config, where: Path, console: Console) -> None:
+        self._config = config
+        self._where = str(where)
+        self._console = console
+        self._begun = time.monotonic()
+        self._stop = asyncio.Event()
+        self._state: RunState | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def run(self, on_ready: Callable[[RunState], None]) -> None:
+        """Raises ConfigError or StartError; what had been started is stopped then too."""
+        config = self._config
+        if (running := RunState.read(config.state_dir)) is not None:
+            raise StartError(
+                f"Sluice is already running from {config.state_dir} (pid {running.pid}); `sluice down` stops it"
+            )
+        served = resolve(config, self._where)
+        check_ports(config, self._where)
+        os.environ.update(environment.ray(config))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            starting = asyncio.create_task(self._start(served))
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                on_ready(starting.result())
+                await stopping
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
+            await asyncio.to_thread(self._shutdown)
+
+    def _say(self, text: str) -> None:
+        self._console.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/dim]  {text}")
+
+    async def _start(self, served: list[Served]) -> RunState:
+        for one in served:
+            self._say(
+                f"model [bold]{one.model.name}[/bold]: {one.checkpoint.source} as {one.checkpoint.format} on {one.accelerator}"
+            )
+        import ray
+        from ray import serve
+
+        config = self._config
+        context = await asyncio.to_thread(self._init_ray)
+        dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+        self._say("Ray is up" + (f", dashboard at {dashboard}" if dashboard else ""))
+        from deployments.app import GATEWAY, build
+
+        haproxy = config.gateway.haproxy
+        await asyncio.to_thread(
+            serve.start,
+            proxy_location="EveryNode" if haproxy.enabled else "Disabled",
+            http_options={"host": haproxy.host, "port": haproxy.port},
+        )
+        target = serve.RunTarget(target=build(config, served), name=config.name, route_prefix="/")
+        await asyncio.to_thread(serve.run_many, [target], wait_for_applications_running=False)
+        listen = config.gateway.listen
+        scheme = "https" if listen.tls else "http"
+        state = RunState(
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            config=self._where,
+            url=f"{scheme}://{listen.host}:{listen.port}",
+            dashboard=dashboard,
+            haproxy=f"http://{haproxy.host}:{haproxy.port}" if haproxy.enabled else "",
+        )
+        self._state = state
+        state.write(config.state_dir)
+        self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
+        await self._wait_running(ray, serve)
+        await self._wait_ready()
+        return state
+
+    def _init_ray(self) -> Any:
+        import ray
+
+        settings = self._config.ray
+        if settings.address is not None:
+            return ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR)
+        return ray.init(
+            address="local",
+            num_cpus=settings.logical_cpus,
+            include_dashboard=settings.dashboard,
+            dashboard_host=settings.dashboard_host,
+            dashboard_port=settings.dashboard_port,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _node_ip_address="127.0.0.1",
+        )
+
+    async def _watch_gateways(self, deployment: str) -> None:
+        from deployments import membership
+        from gateway.pool.wire import GatewayCard
+
+        def on_change(replicas: list[dict[str, Any]]) -> None:
+            assert self._state is not None
+            self._state.management = [GatewayCard.from_metadata(card).management for card in replicas]
+            self._state.write(self._config.state_dir)
+
+        await membership.watch(deployment, self._config.name, on_change)
+
+    async def _wait_running(self, ray: Any, serve: Any) -> None:
+        """Until Serve calls the application running; each change of a replica's state is shown."""
+        shown: dict[str, str] = {}
+        while True:
+            try:
+                application = (await asyncio.to_thread(serve.status)).applications[self._config.name]
+            except (KeyError, ray.exceptions.RayError):
+                await asyncio.sleep(POLL_S)
+                continue
+            for name, deployment in application.deployments.items():
+                states = ", ".join(f"{count} {state.lower()}" for state, count in deployment.replica_states.items())
+                if states and shown.get(name) != states:
+                    shown[name] = states
+                    self._say(f"{name}: {states}")
+            if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+                reasons = [d.message for d in application.deployments.values() if d.message] or [application.message]
+                raise StartError("Sluice did not start:\n" + "\n".join(reasons))
+            if application.status == "RUNNING":
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _wait_ready(self) -> None:
+        """Until every gateway has an engine that let it in."""
+        assert self._state is not None
+        waited = ""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                replies = []
+                for url in self._state.management:
+                    with contextlib.suppress(httpx.HTTPError):
+                        replies.append((await client.get(f"{url}/readyz")).json())
+                if len(replies) >= self._config.gateway.replicas and all(r["status"] == "ok" for r in replies):
+                    return
+                reasons = "; ".join(reason for reply in replies for reason in reply["reasons"])
+                if reasons and reasons != waited:
+                    waited = reasons
+                    self._say(f"waiting: {reasons}")
+                await asyncio.sleep(POLL_S)
+
+    def _shutdown(self) -> None:
+        """Serve first, so that gateways and engines drain; then Ray; then whatever is left below this process."""
+        import ray
+        from ray import serve
+
+        self._say("stopping")
+        below = processes.descendants()
+        if ray.is_initialized():
+            with contextlib.suppress(ray.exceptions.RayError):
+                serve.shutdown() if self._config.ray.address is None else serve.delete(self._config.name)
+            below += processes.descendants()
+            ray.shutdown()
+        killed = processes.end(list(set(below)), STOP_GRACE_S)
+        RunState.remove(self._config.state_dir)
+        self._say("stopped" if not killed else f"stopped; {len(killed)} processes had to be killed")

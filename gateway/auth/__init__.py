@@ -1,0 +1,1 @@
+"""API keys: hashed, scoped, expiring, and revocable while the gateways run."""

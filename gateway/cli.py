@@ -1,0 +1,127 @@
+"""The `sluice` command: up, down, status, keys."""
+
+import argparse
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway import __version__
+from gateway.config import Config, load
+from gateway.errors import SluiceError
+
+DEFAULT_CONFIG = Path("configs/local.yaml")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(
+        prog="sluice", description="An LLM inference gateway: vLLM engines on Ray Serve behind one OpenAI endpoint."
+    )
+    root.add_argument("--version", action="version", version=f"sluice {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    up = command("up", "Start Ray, the engines and the gateway, and stay until Ctrl-C.")
+    up.add_argument(
+        "config", nargs="?", type=Path, default=DEFAULT_CONFIG, help=f"YAML file (default: {DEFAULT_CONFIG})"
+    )
+    for name, text in {"down": "Stop a running Sluice.", "status": "Show models, replicas, queue and health."}.items():
+        sub = command(name, text)
+        sub.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="the file it was started with")
+        if name == "status":
+            sub.add_argument("--json", action="store_true", help="as JSON")
+        else:
+            sub.add_argument("--timeout", type=float, default=120, help="seconds to wait (default: 120)")
+    keys = command("keys", "Make, list and revoke API keys.")
+    keys.add_argument(
+        "-c", "--config", type=Path, default=DEFAULT_CONFIG, help="names the key file (its auth and state_dir)"
+    )
+    verbs = keys.add_subparsers(dest="verb", required=True, metavar="VERB")
+    create = verbs.add_parser("create", help="make a key; its secret is shown once")
+    create.add_argument("--name", required=True, help="what it is for")
+    create.add_argument("--tenant", default="default", help="whose it is: limits and prefix cache are per tenant")
+    create.add_argument("--tier", default="standard")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=["inference", "models", "metrics", "admin"],
+        help="repeatable; default: inference and models",
+    )
+    create.add_argument("--days", type=float, help="days until it expires (default: never)")
+    verbs.add_parser("list", help="list keys")
+    verbs.add_parser("revoke", help="make a key worthless within two seconds").add_argument("id")
+    return root
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        config = load(arguments.config)
+        sys.exit(_run(arguments, config, console))
+    except SluiceError as err:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"sluice: {err}", style="red", markup=False)
+        sys.exit(2)
+
+
+def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int:
+    match arguments.command:
+        case "up":
+            return _up(config, arguments.config, console)
+        case "down":
+            from deployments.control import down
+
+            return down(config, arguments.timeout, console)
+        case "status":
+            from deployments.control import status
+
+            return status(config, console, as_json=arguments.json)
+        case _:
+            return _keys(arguments, config, console)
+
+
+def _up(config: Config, where: Path, console: Console) -> int:
+    from deployments.supervisor import Supervisor
+    from gateway.first_key import first_key, welcome
+
+    key = first_key(config, time.time())
+    asyncio.run(Supervisor(config, where, console).run(lambda state: welcome(console, config, state, key)))
+    return 0
+
+
+def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> int:
+    from gateway.auth.store import KeyStore
+
+    store, now = KeyStore(config.keys_file), time.time()
+    match arguments.verb:
+        case "create":
+            expires = now + arguments.days * 86400 if arguments.days else None
+            scopes = frozenset(arguments.scope or ("inference", "models"))
+            record, plaintext = store.create(
+                name=arguments.name,
+                tenant=arguments.tenant,
+                tier=arguments.tier,
+                scopes=scopes,
+                now=now,
+                expires=expires,
+            )
+            console.print(plaintext, markup=False)
+            console.print(
+                f"[dim]key {record.id} for tenant {record.tenant}; only its hash is kept, so save it now[/dim]"
+            )
+        case "list":
+            from gateway.key_table import key_table
+
+            console.print(key_table(store.list(), now))
+        case "revoke":
+            store.revoke(arguments.id, now)
+            console.print(f"revoked {arguments.id}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The key of a first start, and what is printed once Sluice is ready."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.panel import Panel
+
+from gateway.auth.store import KeyStore
+from gateway.config import Config
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """`plaintext` is there only on the start that made the key: nobody keeps it."""
+
+    id: str
+    plaintext: str | None
+
+
+class Running(Protocol):
+    url: str
+    dashboard: str
+    haproxy: str
+
+
+def first_key(config: Config, now: float) -> ShownKey | None:
+    """Make a key if the store has none that works. None: the config asks for no such key."""
+    if not config.auth.first_key:
+        return None
+    store = KeyStore(config.keys_file)
+    usable = [key for key in store.list() if key.revoked is None and (key.expires is None or key.expires > now)]
+    if usable:
+        return ShownKey(usable[0].id, None)
+    record, plaintext = store.create(
+        name="first start", tenant="default", scopes=("inference", "models", "metrics", "admin"), now=now
+    )
+    return ShownKey(record.id, plaintext)
+
+
+def welcome(console: Console, config: Config, running: Running, key: ShownKey | None) -> None:
+    """Base URL, key, a curl line, a Python snippet and the dashboard's address."""
+    model = config.models[0].name
+    secret = key.plaintext if key is not None and key.plaintext else "$SLUICE_API_KEY"
+    lines = [f"base URL   {running.url}/v1"]
+    if key is not None:
+        again = (
+            "(shown once; only its hash is kept)"
+            if key.plaintext
+            else "was shown at first start; `sluice keys create` makes another"
+        )
+        lines.append(f"API key    {key.plaintext or key.id} {again}")
+    if running.haproxy:
+        lines.append(f"HAProxy    {running.haproxy}/v1")
+    if running.dashboard:
+        lines.append(f"dashboard  {running.dashboard}")
+    console.print(Panel("\n".join(lines), title="Sluice is ready", expand=False))
+    curl = f"""
+curl {running.url}/v1/chat/completions \\
+  -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 + 25?"}}], "stream": true}}'
+
+from openai import OpenAI
+client = OpenAI(base_url="{running.url}/v1", api_key="{secret}")
+answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "What is 17 + 25?"}}])
+print(answer.choices[0].message.content)
+"""
+    console.print(curl, markup=False)
+    console.print("[dim]Ctrl-C stops everything.[/dim]")

@@ -1,0 +1,32 @@
+"""One served model behind the door: its pool of engines, and vLLM's serving layer on top of it."""
+
+import time
+from typing import Any
+
+from gateway.http.asgi import Headers
+from gateway.http.relay import Relay
+from gateway.http.reply import Reply
+from gateway.http.surface import Route
+from gateway.pool.context import RequestContext
+from gateway.pool.engine_pool import EnginePool
+from gateway.pool.vllm_seam import FrontEnd
+
+
+class ModelBackend:
+    def __init__(self, name: str, pool: EnginePool, front_end: FrontEnd) -> None:
+        self.name = name
+        self.created = int(time.time())
+        self.pool = pool
+        self.front_end = front_end
+
+    @property
+    def max_model_len(self) -> int:
+        return int(self.front_end.llm.model_config.max_model_len)
+
+    async def ready(self) -> bool:
+        return await self.pool.wait_available()
+
+    async def answer(
+        self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
+    ) -> None:
+        await Relay(self.front_end.app, reply, context).run(route.path, body, trace)

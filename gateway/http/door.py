@@ -1,0 +1,143 @@
+"""The gateway's door: who asks, what for, and to which backend it goes. Reads top to bottom as a request lives."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.errors import Internal, ModelNotFound, NoEngine, PermissionDenied, ShuttingDown, SluiceError
+from gateway.http.asgi import Headers, Message, Receive, Scope, Send, header
+from gateway.http.body import ClientGone, read_json
+from gateway.http.disconnect import while_connected
+from gateway.http.health import Health
+from gateway.http.models import model_list, one_model
+from gateway.http.reply import Reply
+from gateway.http.surface import Route, SurfacePolicy, admit, match
+from gateway.pool.context import RequestContext, current
+
+TRACE_HEADERS = (b"traceparent", b"tracestate")
+
+log = structlog.get_logger(__name__)
+
+
+class Caller(Protocol):
+    """The principal, as far as the door looks at it."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def scopes(self) -> frozenset[str]: ...
+
+
+class Backend(Protocol):
+    """One served model: it answers a request whose body has been admitted."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def created(self) -> int: ...
+    @property
+    def max_model_len(self) -> int: ...
+    async def ready(self) -> bool: ...
+    async def answer(
+        self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
+    ) -> None: ...
+
+
+@dataclass
+class Door:
+    """The ASGI application that clients reach, at the gateway's own port and behind HAProxy alike."""
+
+    backends: Mapping[str, Backend]
+    authenticate: Callable[[Headers], Caller]
+    salt: Callable[[str], str]
+    policy: SurfacePolicy
+    health: Health
+    max_body: int
+    body_timeout_s: float = 60.0
+    on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
+    in_flight: int = field(default=0, init=False)
+    draining: bool = field(default=False, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = time.perf_counter()
+        reply = Reply(send, uuid.uuid4().hex)
+        self.in_flight += 1
+        try:
+            await self._serve(scope, receive, reply)
+        except ClientGone:
+            reply.status = reply.status or 499
+        except SluiceError as err:
+            await reply.error(err)
+        except Exception:
+            log.exception("request_failed", request_id=reply.request_id, path=scope["path"])
+            await reply.error(Internal("unexpected"))
+        finally:
+            self.in_flight -= 1
+            self.on_end(scope["path"], reply.status or 499, time.perf_counter() - begun)
+
+    async def _serve(self, scope: Scope, receive: Receive, reply: Reply) -> None:
+        path: str = scope["path"]
+        headers: Headers = scope["headers"]
+        if path in ("/livez", "/readyz"):
+            await reply.json(*self.health.answer(path))
+            return
+        route = match(scope["method"], path)
+        reply.dialect, reply.events = route.dialect, route.events
+        caller = self.authenticate(headers)
+        if route.scope not in caller.scopes:
+            raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
+        if self.draining:
+            raise ShuttingDown("This gateway is shutting down.", headers=[("connection", "close")])
+        if route.method == "GET":
+            item = route.item
+            await reply.json(200, model_list(self.backends) if item is None else one_model(self.backends, item))
+            return
+        admitted = admit(route, await read_json(headers, receive, self.max_body, self.body_timeout_s), self.policy)
+        if admitted.dropped:
+            reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
+        backend = self._backend(admitted.body.get("model"))
+        context = RequestContext(cache_salt=self.salt(caller.tenant))
+        current.set(context)
+        trace = [(name, value) for name in TRACE_HEADERS if (value := header(headers, name)) is not None]
+        work = _answer(backend, route, admitted.body, reply, context, trace)
+        if not await while_connected(work, receive):
+            raise ClientGone
+
+    def _backend(self, name: object) -> Backend:
+        if not isinstance(name, str) or name not in self.backends:
+            raise ModelNotFound(
+                f"The model {name!r:.80} does not exist; GET /v1/models lists those served.", param="model"
+            )
+        return self.backends[name]
+
+
+async def _answer(
+    backend: Backend, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
+) -> None:
+    if not await backend.ready():
+        raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
+    await backend.answer(route, body, reply, context, trace)
+
+
+def _names(dropped: tuple[str, ...]) -> bytes:
+    return ",".join(dropped).encode("ascii", "replace")[:1024]
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message: Message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,53 @@
+"""The operators' port: /livez, /readyz, /metrics and /status. On loopback it asks for no key, elsewhere for scope `metrics`."""
+
+import ipaddress
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import PermissionDenied, SluiceError, UnknownRoute
+from gateway.http.asgi import Headers, Receive, Scope, Send
+from gateway.http.door import Caller
+from gateway.http.health import Health
+from gateway.http.reply import Reply
+
+TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
+
+
+@dataclass
+class ManagementApp:
+    health: Health
+    status: Callable[[], dict[str, Any]]
+    metrics: Callable[[], bytes]
+    authenticate: Callable[[Headers], Caller]
+    host: str
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        reply = Reply(send, "")
+        try:
+            await self._answer(scope, reply)
+        except SluiceError as err:
+            await reply.error(err)
+
+    async def _answer(self, scope: Scope, reply: Reply) -> None:
+        path = scope["path"]
+        if path in ("/livez", "/readyz"):
+            status, body = self.health.answer(path)
+            return await reply.json(status, body)
+        if not _is_loopback(self.host) and "metrics" not in self.authenticate(scope["headers"]).scopes:
+            raise PermissionDenied("This key lacks the scope 'metrics'.")
+        if path == "/metrics":
+            return await reply.json(200, self.metrics(), TEXT)
+        if path == "/status":
+            return await reply.json(200, json.dumps(self.status()).encode())
+        raise UnknownRoute("Management serves /livez, /readyz, /metrics and /status.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

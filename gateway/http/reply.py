@@ -1,0 +1,56 @@
+"""One response: its headers, whether it has begun, and its error form before and after that."""
+
+from gateway.errors import SluiceError, face_of
+from gateway.http import envelope
+from gateway.http.asgi import Headers, Message, Send
+
+
+class Reply:
+    """Wraps `send`: adds the request id, and knows if a status line is already on its way."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.dialect: envelope.Dialect = "openai"
+        self.events: envelope.Events = "chat"
+        self.extra: Headers = []
+        self.status = 0
+        self.ended = False
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.status = status
+        own = [(b"x-request-id", self.request_id.encode()), *self.extra]
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
+
+    async def write(self, chunk: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self, chunk: bytes = b"") -> None:
+        self.ended = True
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+
+    async def json(self, status: int, body: bytes, headers: Headers | None = None) -> None:
+        length = (b"content-length", b"%d" % len(body))
+        await self.start(status, [*(headers or [(b"content-type", b"application/json")]), length])
+        await self.end(body)
+
+    async def error(self, err: SluiceError) -> None:
+        """The whole answer, or in mid-stream its last event."""
+        if self.ended:
+            return
+        if not self.status:
+            await self.json(
+                face_of(err).status, envelope.body(err, self.dialect, self.request_id), envelope.headers(err)
+            )
+            return
+        event = envelope.sse_event(err, self.events, request_id=self.request_id)
+        await self.end(event + b"data: [DONE]\n\n" if self.events == "chat" else event)
+
+    async def forward(self, message: Message) -> None:
+        """A message of an inner ASGI app that answers on our behalf."""
+        if message["type"] == "http.response.start":
+            await self.start(message["status"], message["headers"])
+        elif message.get("more_body", False):
+            await self.write(message.get("body", b""))
+        else:
+            await self.end(message.get("body", b""))

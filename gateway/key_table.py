@@ -1,0 +1,28 @@
+"""`sluice keys list`."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.table import Table
+
+from gateway.auth.keys import KeyRecord
+
+
+def key_table(records: Iterable[KeyRecord], now: float) -> Table:
+    table = Table("id", "name", "tenant", "tier", "scopes", "created", "state", box=None)
+    for key in records:
+        scopes = " ".join(sorted(key.scopes))
+        table.add_row(key.id, key.name, key.tenant, key.tier, scopes, _day(key.created), _state(key, now))
+    return table
+
+
+def _state(key: KeyRecord, now: float) -> str:
+    if key.revoked is not None:
+        return f"revoked {_day(key.revoked)}"
+    if key.expires is None:
+        return "active"
+    return f"expired {_day(key.expires)}" if key.expires <= now else f"until {_day(key.expires)}"
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,170 @@
+"""A gateway's connection to one engine replica: handshake, heartbeat, loss noticed at once, reconnection until closed."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import recv_monitor_message
+
+from gateway.pool import wire
+from gateway.pool.curve import Peer, secure_client
+
+HANDSHAKE_S = 5.0
+HEARTBEAT_MS = (int(wire.HEARTBEAT_S * 1000), int(wire.SILENCE_S * 1000))
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+LOSS_EVENTS = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+log = structlog.get_logger(__name__)
+
+
+class ChannelLostError(Exception):
+    """The session with the engine is over; its text says why."""
+
+
+class ChannelSink(Protocol):
+    """Who is told what happens on a channel. None of these may raise or block."""
+
+    def on_up(self, channel: "EngineChannel") -> None: ...
+    def on_lost(self, channel: "EngineChannel", reason: str) -> None: ...
+    def on_outputs(self, channel: "EngineChannel", frames: Sequence[Any]) -> None: ...
+    def on_refused(self, channel: "EngineChannel", request_id: str, reason: str) -> None: ...
+
+
+class EngineChannel:
+    """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream."""
+
+    def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink) -> None:
+        self.card = card
+        self.up = False
+        self.leaving = False
+        self.delisted = False
+        self.load = wire.Load(0, 0)
+        self.requests = 0
+        self.prefill_tokens = 0
+        self._peer = peer
+        self._sink = sink
+        self._socket: zmq.asyncio.Socket | None = None
+        self._unanswered = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> bool:
+        """May be given new work."""
+        return self.up and not self.leaving and not self.delisted
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_connected(), name=f"engine-channel-{self.card.engine_id}")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def send(self, kind: bytes, frames: Sequence[Any]) -> None:
+        """Raises ChannelLostError when there is no session."""
+        if self._socket is None or not self.up:
+            raise ChannelLostError("not connected")
+        try:
+            await self._socket.send_multipart([kind, *frames], copy=False)
+        except zmq.ZMQError as exc:
+            raise ChannelLostError(str(exc)) from exc
+
+    async def _keep_connected(self) -> None:
+        attempt = 0
+        while True:
+            reason = "closed"
+            try:
+                await self._session()
+            except ChannelLostError as exc:
+                reason = str(exc)
+            except (zmq.ZMQError, msgspec.MsgspecError, OSError, ValueError, IndexError) as exc:
+                reason = f"{type(exc).__name__}: {exc}"
+            finally:
+                was_up, self.up, self._socket = self.up, False, None
+                if was_up:
+                    self._sink.on_lost(self, reason)
+            attempt = 0 if was_up else attempt + 1
+            log.info("engine_channel_down", engine=self.card.engine_id, reason=reason, was_up=was_up)
+            await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
+
+    async def _session(self) -> None:
+        with self._peer.context.socket(zmq.DEALER) as socket:
+            socket.linger = 0
+            socket.sndhwm = socket.rcvhwm = 0
+            socket.heartbeat_ivl, socket.heartbeat_timeout = HEARTBEAT_MS
+            secure_client(socket, self._peer.keys, self.card.server_key.encode())
+            monitor = socket.get_monitor_socket(LOSS_EVENTS)
+            try:
+                socket.connect(self.card.address)
+                watch = asyncio.create_task(self._watch(monitor))
+                await self._until_first([self._talk(socket), watch])
+            finally:
+                socket.disable_monitor()
+
+    async def _until_first(self, parts: list[Any]) -> None:
+        """Run all; when one ends, cancel the others and raise what it raised."""
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, monitor: zmq.asyncio.Socket) -> None:
+        event = await recv_monitor_message(monitor)
+        if event["event"] == zmq.EVENT_DISCONNECTED:
+            raise ChannelLostError("engine closed the connection")
+        raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
+
+    async def _talk(self, socket: zmq.asyncio.Socket) -> None:
+        await socket.send_multipart([wire.HELLO, str(wire.PROTOCOL).encode()])
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                welcome = await socket.recv_multipart()
+        except TimeoutError as exc:
+            raise ChannelLostError("engine did not answer the handshake") from exc
+        if welcome[0] != wire.WELCOME:
+            raise ChannelLostError("engine answered with another protocol")
+        self._socket, self.up, self.leaving, self._unanswered = socket, True, False, 0
+        log.info("engine_channel_up", engine=self.card.engine_id, model=self.card.model)
+        self._sink.on_up(self)
+        await self._until_first([self._receive(socket), self._heartbeat(socket)])
+
+    async def _receive(self, socket: zmq.asyncio.Socket) -> None:
+        while True:
+            kind, *frames = await socket.recv_multipart(copy=False)
+            self._unanswered = 0
+            match kind.bytes:
+                case wire.OUTPUTS:
+                    self._sink.on_outputs(self, frames)
+                case wire.PONG:
+                    self.load = msgspec.msgpack.decode(frames[0].buffer, type=wire.Load)
+                case wire.REFUSED:
+                    self._sink.on_refused(self, frames[0].bytes.decode(), frames[1].bytes.decode())
+                case wire.LEAVING:
+                    self.leaving = True
+                case other:
+                    raise ChannelLostError(f"engine sent an unknown message {other!r}")
+
+    async def _heartbeat(self, socket: zmq.asyncio.Socket) -> None:
+        """Counts unanswered pings rather than seconds, so that a pause of this process is not taken for the engine's."""
+        while True:
+            await socket.send_multipart([wire.PING])
+            await asyncio.sleep(wire.HEARTBEAT_S)
+            self._unanswered += 1
+            if self._unanswered * wire.HEARTBEAT_S >= wire.SILENCE_S:
+                raise ChannelLostError(f"engine silent for {wire.SILENCE_S:.0f} s")

@@ -1,0 +1,191 @@
+"""The engine replica's side: serves one engine core's tokens to any number of gateways, one message per step and gateway."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+import zmq
+import zmq.asyncio
+
+from gateway.pool import wire
+from gateway.pool.channel import HEARTBEAT_MS
+from gateway.pool.curve import AllowList, Peer, secure_server
+
+log = structlog.get_logger(__name__)
+
+
+class Core(Protocol):
+    """An engine core and its messages; see vllm_seam.EngineCore. `outputs` raises when the core is dead."""
+
+    async def add(self, request: Any) -> None: ...
+    async def abort(self, request_ids: list[str]) -> None: ...
+    async def outputs(self) -> Any: ...
+    def decode_request(self, frames: Sequence[Any]) -> Any: ...
+    def encode_outputs(self, batch: Any, outputs: list[Any]) -> Sequence[Any]: ...
+
+
+@dataclass(slots=True)
+class Owned:
+    """One request in the core: whose it is, and its prompt tokens until its prefill is done (then 0)."""
+
+    gateway: bytes
+    prefill_tokens: int
+
+
+class EngineOutlet:
+    """`run` returns never; it raises what killed the core. A gateway that vanishes or falls silent frees its requests."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._peer = Peer()
+        self._allow = AllowList(self._peer.context)
+        self._socket = self._peer.context.socket(zmq.ROUTER)
+        self._owned: dict[str, Owned] = {}
+        self._seen: dict[bytes, float] = {}
+        self._leaving = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def server_key(self) -> str:
+        return self._peer.keys.public.decode()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._owned)
+
+    @property
+    def load(self) -> wire.Load:
+        return wire.Load(len(self._owned), sum(owned.prefill_tokens for owned in self._owned.values()))
+
+    def bind(self, host: str) -> str:
+        """Listen on a free port. The list is empty at first: nobody gets in before `allow`."""
+        self._allow.start()
+        secure_server(self._socket, self._peer.keys)
+        self._socket.linger = 0
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.heartbeat_ivl, self._socket.heartbeat_timeout = HEARTBEAT_MS
+        self._socket.router_mandatory = 1
+        port = self._socket.bind_to_random_port(f"tcp://{host}")
+        return f"tcp://{host}:{port}"
+
+    def allow(self, public_keys: Iterable[str]) -> None:
+        self._allow.replace(frozenset(key.encode() for key in public_keys))
+
+    async def run(self) -> None:
+        tasks = [asyncio.create_task(work) for work in (self._pump(), self._receive(), self._watch_gateways())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def leave(self) -> None:
+        """Ask all gateways for no new work; what still arrives is served."""
+        self._leaving = True
+        for gateway in list(self._seen):
+            await self._send(gateway, [wire.LEAVING])
+
+    async def drained(self) -> None:
+        """Returns when no request is left in the core."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        self._allow.stop()
+        self._socket.close()
+        self._peer.close()
+
+    async def _pump(self) -> None:
+        while True:
+            batch = await self._core.outputs()
+            by_gateway: dict[bytes, list[Any]] = {}
+            for output in batch.outputs:
+                owned = self._owned.get(output.request_id)
+                if owned is None:
+                    continue
+                owned.prefill_tokens = 0
+                by_gateway.setdefault(owned.gateway, []).append(output)
+                if output.finish_reason is not None:
+                    self._release(output.request_id)
+            for gateway, outputs in by_gateway.items():
+                await self._send(gateway, [wire.OUTPUTS, *self._core.encode_outputs(batch, outputs)])
+
+    async def _receive(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            gateway, kind, *frames = await self._socket.recv_multipart()
+            if kind == wire.HELLO:
+                await self._welcome(gateway, frames)
+            if gateway not in self._seen:
+                continue
+            self._seen[gateway] = clock()
+            if kind == wire.ADD:
+                await self._add(gateway, frames)
+            elif kind == wire.ABORT:
+                await self._abort([frame.decode() for frame in frames])
+            elif kind == wire.PING:
+                await self._send(gateway, [wire.PONG, msgspec.msgpack.encode(self.load)])
+
+    async def _welcome(self, gateway: bytes, frames: list[bytes]) -> None:
+        if frames != [str(wire.PROTOCOL).encode()]:
+            log.warning("gateway_speaks_another_protocol", gateway=gateway.hex())
+            return
+        self._seen[gateway] = asyncio.get_running_loop().time()
+        await self._send(gateway, [wire.WELCOME])
+        if self._leaving:
+            await self._send(gateway, [wire.LEAVING])
+
+    async def _add(self, gateway: bytes, frames: list[bytes]) -> None:
+        request_id = frames[0].decode()
+        try:
+            request = self._core.decode_request(frames[1:])
+        except ValueError as exc:
+            await self._send(gateway, [wire.REFUSED, frames[0], str(exc).encode()])
+            return
+        self._idle.clear()
+        self._owned[request_id] = Owned(gateway, len(request.prompt_token_ids or ()))
+        await self._core.add(request)
+
+    async def _abort(self, request_ids: list[str]) -> None:
+        known = [request_id for request_id in request_ids if self._release(request_id)]
+        if known:
+            await self._core.abort(known)
+
+    def _release(self, request_id: str) -> bool:
+        known = self._owned.pop(request_id, None) is not None
+        if not self._owned:
+            self._idle.set()
+        return known
+
+    async def _send(self, gateway: bytes, frames: list[Any]) -> None:
+        try:
+            await self._socket.send_multipart([gateway, *frames], copy=False)
+        except zmq.ZMQError as exc:
+            if exc.errno != zmq.EHOSTUNREACH:
+                raise
+            await self._drop(gateway, "connection closed")
+
+    async def _watch_gateways(self) -> None:
+        """A pause of this very process must not look like the silence of all gateways: such a tick is skipped."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            before = clock()
+            await asyncio.sleep(wire.HEARTBEAT_S)
+            now = clock()
+            if now - before > 2 * wire.HEARTBEAT_S:
+                self._seen = dict.fromkeys(self._seen, now)
+            for gateway, seen in list(self._seen.items()):
+                if now - seen > wire.SILENCE_S:
+                    await self._drop(gateway, "silent")
+
+    async def _drop(self, gateway: bytes, reason: str) -> None:
+        if self._seen.pop(gateway, None) is None:
+            return
+        orphans = [request_id for request_id, owned in self._owned.items() if owned.gateway == gateway]
+        log.warning("gateway_gone", gateway=gateway.hex(), reason=reason, orphans=len(orphans))
+        await self._abort(orphans)

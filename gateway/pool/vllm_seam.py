@@ -1,0 +1,207 @@
+"""The only file that touches vLLM's private surface. tests/contracts/test_vllm_seam.py names what breaks on a version bump.
+
+Front half (gateway): an AsyncLLM whose engine core is our pool. Back half (engine replica): vLLM's own client of one core.
+"""
+
+import asyncio
+import contextlib
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import vllm
+from vllm import platforms
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.sampling_params import SamplingParams
+from vllm.tasks import SupportedTask
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.core_client import EngineCoreClient
+from vllm.v1.executor import Executor
+from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
+
+from gateway.pool.context import current
+from gateway.pool.engine_pool import EnginePool
+
+VLLM_VERSION: str = vllm.__version__
+MAKE_CLIENT = "make_async_mp_client"
+
+
+class MalformedMessageError(ValueError):
+    """A peer sent frames that are not the vLLM message they should be."""
+
+
+class GatewayCodec:
+    """EngineCoreRequest out, EngineCoreOutputs in. One per pool: vLLM's encoders are not thread-safe."""
+
+    def __init__(self) -> None:
+        self._encoder = MsgpackEncoder()
+        self._decoder = MsgpackDecoder(EngineCoreOutputs)
+
+    def encode_request(self, request: EngineCoreRequest) -> Sequence[Any]:
+        return self._encoder.encode(request)
+
+    def decode_outputs(self, frames: Sequence[Any]) -> EngineCoreOutputs:
+        try:
+            batch: EngineCoreOutputs = self._decoder.decode([frame.buffer for frame in frames])
+        except Exception as exc:  # foreign decoder hooks raise anything on bytes they did not write
+            raise MalformedMessageError(f"outputs: {type(exc).__name__}: {exc}") from exc
+        return batch
+
+    def failed(self, request_ids: Iterable[str]) -> EngineCoreOutputs:
+        outputs = [EngineCoreOutput(rid, [], finish_reason=FinishReason.ERROR) for rid in request_ids]
+        return EngineCoreOutputs(outputs=outputs)
+
+
+class PooledCore(EngineCoreClient):
+    """AsyncLLM's engine core client, backed by an EnginePool. Its life is the pool's owner's business."""
+
+    def __init__(self, pool: EnginePool, supported_tasks: tuple[SupportedTask, ...] = ("generate",)) -> None:
+        self._pool = pool
+        self._supported_tasks = supported_tasks
+        self.resources = types.SimpleNamespace(engine_dead=False)
+        self.engine_ranks_managed = [0]
+
+    async def get_output_async(self) -> EngineCoreOutputs:
+        outputs: EngineCoreOutputs = await self._pool.outputs()
+        return outputs
+
+    async def add_request_async(self, request: EngineCoreRequest) -> None:
+        context = current.get()
+        if context is not None:
+            request.cache_salt = context.cache_salt
+        await self._pool.add(request.request_id, request, len(request.prompt_token_ids or ()), context)
+
+    async def abort_requests_async(self, request_ids: list[str]) -> None:
+        await self._pool.abort(request_ids)
+
+    async def get_supported_tasks_async(self) -> tuple[SupportedTask, ...]:
+        return self._supported_tasks
+
+    async def reset_mm_cache_async(self) -> None:
+        """Text only: there is none."""
+
+    def dp_engines_running(self) -> bool:
+        return True
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        del timeout
+
+
+def select_cpu_platform() -> None:
+    """A gateway never computes: with the CUDA wheel and no device vLLM's platform is unspecified and config building fails."""
+    if not platforms.current_platform.is_cpu():
+        from vllm.platforms.cpu import CpuPlatform
+
+        platforms.current_platform = CpuPlatform()
+
+
+@contextlib.contextmanager
+def _core_client(client: EngineCoreClient) -> Iterator[None]:
+    """Within: AsyncLLM's constructor gets `client` as its engine core instead of starting one."""
+    original = EngineCoreClient.__dict__[MAKE_CLIENT]
+    setattr(EngineCoreClient, MAKE_CLIENT, staticmethod(lambda *_args, **_kwargs: client))
+    try:
+        yield
+    finally:
+        setattr(EngineCoreClient, MAKE_CLIENT, original)
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """One model's front end in a gateway: the engine client, and vLLM's own FastAPI app over it."""
+
+    llm: AsyncLLM
+    app: Any
+
+    @property
+    def errored(self) -> bool:
+        return bool(self.llm.errored)
+
+    def close(self) -> None:
+        self.llm.shutdown()
+
+
+async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
+    """vLLM's whole OpenAI layer over the pool. `flags` are those of `vllm serve`."""
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.app import build_app
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+
+    select_cpu_platform()
+    args = make_arg_parser(FlexibleArgumentParser()).parse_args(list(flags))
+    engine_args = AsyncEngineArgs.from_cli_args(args)
+    vllm_config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    with _core_client(PooledCore(pool)):
+        llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=args.disable_log_stats)
+    tasks = await llm.get_supported_tasks()
+    app = build_app(args, tasks, vllm_config.model_config)
+    await init_app_state(llm, app.state, args, tasks)
+    app.state.server = types.SimpleNamespace()
+    return FrontEnd(llm, app)
+
+
+class EngineCore:
+    """One vLLM engine core in a process of its own, as the outlet's `Core`. `outputs` raises once the core is dead."""
+
+    def __init__(self, engine_args: dict[str, Any], *, log_stats: bool) -> None:
+        self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()
+        self._client = EngineCoreClient.make_async_mp_client(
+            vllm_config=self.config, executor_class=Executor.get_class(self.config), log_stats=log_stats
+        )
+        self._decoder = MsgpackDecoder(EngineCoreRequest)
+        self._encoder = MsgpackEncoder()
+
+    @property
+    def alive(self) -> bool:
+        return not self._client.resources.engine_dead
+
+    @property
+    def max_model_len(self) -> int:
+        return int(self.config.model_config.max_model_len)
+
+    @property
+    def block_size(self) -> int:
+        return int(self.config.cache_config.block_size)
+
+    async def add(self, request: EngineCoreRequest) -> None:
+        await self._client.add_request_async(request)
+
+    async def abort(self, request_ids: list[str]) -> None:
+        await self._client.abort_requests_async(request_ids)
+
+    async def outputs(self) -> EngineCoreOutputs:
+        outputs: EngineCoreOutputs = await self._client.get_output_async()
+        return outputs
+
+    def decode_request(self, frames: Sequence[Any]) -> EngineCoreRequest:
+        try:
+            request: EngineCoreRequest = self._decoder.decode(frames)
+        except Exception as exc:  # as above
+            raise MalformedMessageError(f"request: {type(exc).__name__}: {exc}") from exc
+        return request
+
+    def encode_outputs(self, batch: EngineCoreOutputs, outputs: list[Any]) -> Sequence[Any]:
+        part = EngineCoreOutputs(
+            engine_index=batch.engine_index,
+            outputs=outputs,
+            scheduler_stats=batch.scheduler_stats,
+            timestamp=batch.timestamp,
+            weight_version=batch.weight_version,
+        )
+        return self._encoder.encode(part)
+
+    async def warm_up(self, token_id: int, *, logprobs: bool) -> None:
+        """One short request, so that the first client does not pay for lazy initialisation."""
+        params = SamplingParams(max_tokens=2, temperature=0.0, logprobs=1 if logprobs else None, ignore_eos=True)
+        request = EngineCoreRequest("warm-up", [token_id], None, params, None, 0.0, None, None, None)
+        await self.add(request)
+        async with asyncio.timeout(300):
+            while not any(output.finished for output in (await self.outputs()).outputs):
+                pass
+
+    def close(self) -> None:
+        self._client.shutdown()

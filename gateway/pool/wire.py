@@ -1,0 +1,75 @@
+"""What travels between a gateway (DEALER) and an engine replica (ROUTER), and the cards by which they meet.
+
+Gateway → engine: HELLO; ADD + id + request frames; ABORT + request ids; PING.
+Engine → gateway: WELCOME; OUTPUTS + EngineCoreOutputs frames, one message per engine step; PONG + Load; REFUSED + id + reason;
+LEAVING when the engine takes no new work.
+"""
+
+from typing import Any
+
+import msgspec
+
+PROTOCOL = 1
+
+HELLO = b"H"
+WELCOME = b"W"
+ADD = b"R"
+ABORT = b"A"
+PING = b"P"
+PONG = b"Q"
+OUTPUTS = b"O"
+REFUSED = b"X"
+LEAVING = b"L"
+
+HEARTBEAT_S = 1.0
+SILENCE_S = 5.0
+
+
+class Load(msgspec.Struct, frozen=True, array_like=True):
+    """An engine's own view of its work, over all gateways: requests in flight, prompt tokens not yet prefilled."""
+
+    requests: int
+    prefill_tokens: int
+
+
+class EngineCard(msgspec.Struct, frozen=True):
+    """What an engine replica publishes through Serve: where it is, who it is, and what it worked out at start.
+
+    `fingerprint` hashes tokenizer and model configuration: a gateway whose own files differ refuses the engine.
+    """
+
+    engine_id: str
+    model: str
+    address: str
+    server_key: str
+    protocol: int
+    vllm_version: str
+    fingerprint: str
+    max_model_len: int
+    block_size: int
+    max_num_seqs: int
+    format: str
+    pid: int
+
+    def as_metadata(self) -> dict[str, Any]:
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, Any]) -> "EngineCard":
+        """Raises msgspec.ValidationError on a card of another version's shape."""
+        return msgspec.convert(metadata, cls)
+
+
+class GatewayCard(msgspec.Struct, frozen=True):
+    """What a gateway replica publishes: the public key that engines may let in, and where its management port is."""
+
+    gateway_id: str
+    public_key: str
+    management: str
+
+    def as_metadata(self) -> dict[str, Any]:
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, Any]) -> "GatewayCard":
+        return msgspec.convert(metadata, cls)

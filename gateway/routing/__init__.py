@@ -1,0 +1,1 @@
+"""Choosing an engine replica for a request: pure arithmetic over snapshots."""
