@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from gateway.http.asgi import Headers
+from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
 from gateway.http.reply import Reply
 from gateway.http.surface import Route
@@ -18,6 +19,7 @@ class ModelBackend:
         self.created = int(time.time())
         self.pool = pool
         self.front_end = front_end
+        self._direct = DirectStreams(front_end.app.state)
 
     @property
     def max_model_len(self) -> int:
@@ -29,4 +31,6 @@ class ModelBackend:
     async def answer(
         self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
     ) -> None:
+        if self._direct.takes(route.path, body) and await self._direct.run(route.path, body, reply, context):
+            return
         await Relay(self.front_end.app, reply, context).run(route.path, body, trace)

@@ -8,7 +8,7 @@ import msgspec
 from gateway.errors import EngineLost, SluiceError
 from gateway.http.asgi import App, Headers, Message
 from gateway.http.reply import Reply
-from gateway.http.vllm_errors import vllm_error
+from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
 
 ERROR_CHUNKS = (b'data: {"error"', b"event: error\n")
@@ -20,13 +20,16 @@ def engine_lost() -> EngineLost:
 
 
 class Relay:
-    """One request's way through vLLM's app. Nothing of the client's own headers goes along."""
+    """One request's way through vLLM's app. Nothing of the client's own headers goes along.
+
+    The status line waits for the first chunk: a stream that begins with an error is still an answer with an error's status.
+    """
 
     def __init__(self, app: App, reply: Reply, context: RequestContext) -> None:
         self._app = app
         self._reply = reply
         self._context = context
-        self._status = 0
+        self._start: Message = {}
         self._failed: list[bytes] = []
 
     async def run(self, path: str, body: dict[str, Any], trace: Headers) -> None:
@@ -62,33 +65,24 @@ class Relay:
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
-            if self._status < 400:
-                kept = [(name, value) for name, value in message["headers"] if name in KEPT_HEADERS]
-                await self._reply.start(self._status, kept)
+            self._start = message
             return
+        status: int = self._start["status"]
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        if self._status >= 400:
+        if status >= 400:
             self._failed.append(chunk)
             if not more:
-                await self._reply.error(self._error(self._status, b"".join(self._failed)))
+                await self._reply.error(self._error(vllm_error(status, b"".join(self._failed))))
         elif chunk.startswith(ERROR_CHUNKS):
-            await self._reply.error(self._error(*_read_error_event(chunk)))
+            await self._reply.error(self._error(vllm_error_event(chunk)))
         elif not self._reply.ended:
+            if not self._reply.status:
+                kept = [(name, value) for name, value in self._start["headers"] if name in KEPT_HEADERS]
+                await self._reply.start(status, kept)
             await (self._reply.write(chunk) if more else self._reply.end(chunk))
 
-    def _error(self, status: int, body: bytes) -> SluiceError:
-        return engine_lost() if self._context.engine_lost else vllm_error(status, body)
-
-
-def _read_error_event(chunk: bytes) -> tuple[int, bytes]:
-    """Status and JSON body of vLLM's error in mid-stream; the status stands in the body's own `error.code`."""
-    data = next((line[6:] for line in chunk.split(b"\n") if line.startswith(b"data: ")), b"")
-    try:
-        code = msgspec.json.decode(data)["error"]["code"]
-    except (msgspec.DecodeError, KeyError, TypeError):
-        code = None
-    return (code if isinstance(code, int) and 400 <= code < 600 else 500), data
+    def _error(self, err: SluiceError) -> SluiceError:
+        return engine_lost() if self._context.engine_lost else err
 
 
 async def _never() -> Message:

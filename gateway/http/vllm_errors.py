@@ -85,6 +85,21 @@ def vllm_error(status: int, body: bytes) -> SluiceError:
     return _BY_STATUS.get(status, InvalidRequest)(message, param=param)
 
 
+def vllm_error_event(event: bytes) -> SluiceError:
+    """An error in mid-stream, as the SSE event that carries it; its status stands in the body's own `error.code`."""
+    data = next((line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")), b"")
+    return vllm_error_text(data)
+
+
+def vllm_error_text(body: bytes) -> SluiceError:
+    """An error whose JSON carries its own status."""
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, KeyError, TypeError):
+        code = None
+    return vllm_error(code if isinstance(code, int) and 400 <= code < 600 else 500, body)
+
+
 def _read(body: bytes) -> tuple[str, str | None]:
     try:
         error = json.loads(body)["error"]

@@ -4,13 +4,24 @@ because vLLM's serving layer stands between the two and passes on only what it k
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Tap(Protocol):
+    """Takes a stream's text as it is detokenized. Called inside the output loop: it may neither block nor raise."""
+
+    def on_text(self, text: str, tokens: int) -> None: ...
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """`cache_salt` separates tenants in the prefix cache. `engine_lost`: the pool ended a stream for want of its engine."""
+    """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
+    `tap` gets all its outputs but the last. `engine_lost`: the pool ended a stream for want of its engine.
+    """
 
     cache_salt: str | None = None
+    direct: bool = False
+    tap: Tap | None = None
     engine_lost: bool = False
 
 

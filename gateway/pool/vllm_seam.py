@@ -20,10 +20,11 @@ from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core_client import EngineCoreClient
+from vllm.v1.engine.output_processor import OutputProcessor, RequestState
 from vllm.v1.executor import Executor
 from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
-from gateway.pool.context import current
+from gateway.pool.context import Tap, current
 from gateway.pool.engine_pool import EnginePool
 
 VLLM_VERSION: str = vllm.__version__
@@ -64,6 +65,10 @@ class PooledCore(EngineCoreClient):
         self._supported_tasks = supported_tasks
         self.resources = types.SimpleNamespace(engine_dead=False)
         self.engine_ranks_managed = [0]
+        self._output_processor: OutputProcessor | None = None
+
+    def attach(self, llm: AsyncLLM) -> None:
+        self._output_processor = llm.output_processor
 
     async def get_output_async(self) -> EngineCoreOutputs:
         outputs: EngineCoreOutputs = await self._pool.outputs()
@@ -73,6 +78,8 @@ class PooledCore(EngineCoreClient):
         context = current.get()
         if context is not None:
             request.cache_salt = context.cache_salt
+            if context.tap is not None and self._output_processor is not None:
+                _divert(self._output_processor.request_states[request.request_id], context.tap)
         await self._pool.add(request.request_id, request, len(request.prompt_token_ids or ()), context)
 
     async def abort_requests_async(self, request_ids: list[str]) -> None:
@@ -89,6 +96,21 @@ class PooledCore(EngineCoreClient):
 
     def shutdown(self, timeout: float | None = None) -> None:
         del timeout
+
+
+def _divert(state: RequestState, tap: Tap) -> None:
+    """Give a request's text to its tap; only its last output takes vLLM's own way to whoever iterates the request."""
+    make_request_output, detokenizer = state.make_request_output, state.detokenizer
+    assert detokenizer is not None
+
+    def divert(new_token_ids: list[int], pooling: Any, finish_reason: Any, *rest: Any, **more: Any) -> Any:
+        if finish_reason is not None:
+            del vars(state)["make_request_output"]
+            return make_request_output(new_token_ids, pooling, finish_reason, *rest, **more)
+        tap.on_text(detokenizer.get_next_output_text(False, True), len(new_token_ids))
+        return None
+
+    vars(state)["make_request_output"] = divert
 
 
 def select_cpu_platform() -> None:
@@ -135,8 +157,10 @@ async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(list(flags))
     engine_args = AsyncEngineArgs.from_cli_args(args)
     vllm_config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
-    with _core_client(PooledCore(pool)):
+    core = PooledCore(pool)
+    with _core_client(core):
         llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=args.disable_log_stats)
+    core.attach(llm)
     tasks = await llm.get_supported_tasks()
     app = build_app(args, tasks, vllm_config.model_config)
     await init_app_state(llm, app.state, args, tasks)

@@ -1,0 +1,87 @@
+"""Writes a response from plain function calls: no task is woken per token, and a slow client blocks nobody else.
+
+An ASGI server's `send` only suspends when its socket is full. So it is stepped by hand: as long as it ends at once, writing is a
+function call; once it suspends, a task finishes it, and what is written meanwhile waits in a buffer that the task sends next.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from functools import partial
+from typing import Any
+
+from gateway.http.asgi import Headers
+from gateway.http.reply import Reply
+
+SSE_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+
+
+class _Resumed:
+    """Awaits the rest of a coroutine that has been stepped to its first suspension."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], waiting_for: Any) -> None:
+        self._work = work
+        self._waiting_for = waiting_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waiting_for = self._waiting_for
+        while True:
+            try:
+                yield waiting_for
+            except BaseException as exc:  # noqa: BLE001  what ends the wait is for the work to handle
+                step = partial(self._work.throw, exc)
+            else:
+                step = partial(self._work.send, None)
+            try:
+                waiting_for = step()
+            except StopIteration:
+                return
+
+
+class SseWriter:
+    """`write` never blocks and never raises what the client's connection does; `flushed` waits for a slow client."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._buffer: list[bytes] = []
+        self._slow: asyncio.Task[None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._reply.status != 0
+
+    def write(self, chunk: bytes) -> None:
+        if self._slow is not None:
+            self._buffer.append(chunk)
+            return
+        if not self.begun:
+            self._step(self._begin(chunk))
+        else:
+            self._step(self._reply.write(chunk))
+
+    async def flushed(self) -> None:
+        if self._slow is not None:
+            await self._slow
+
+    def abandon(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+
+    async def _begin(self, chunk: bytes) -> None:
+        await self._reply.start(200, SSE_HEADERS)
+        await self._reply.write(chunk)
+
+    def _step(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            waiting_for = work.send(None)
+        except StopIteration:
+            return
+        self._slow = asyncio.ensure_future(self._finish(_Resumed(work, waiting_for)))
+
+    async def _finish(self, rest: _Resumed) -> None:
+        try:
+            await rest
+            while self._buffer:
+                pending, self._buffer = b"".join(self._buffer), []
+                await self._reply.write(pending)
+        finally:
+            self._slow = None

@@ -1,0 +1,1 @@
+"""Everything that puts traffic on the system, over HTTP only."""

@@ -1,0 +1,46 @@
+"""The Sluice that all live tests share: one gateway, the demo model in three formats, both doors."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.live.harness import Sluice, free_ports, model
+
+
+@pytest.fixture(scope="session")
+def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
+    gateway, management, haproxy = free_ports(3)
+    folder = tmp_path_factory.mktemp("sluice")
+    config = {
+        "state_dir": str(folder / "state"),
+        "gateway": {
+            "listen": {"port": gateway},
+            "management": {"port": management},
+            "haproxy": {"enabled": True, "port": haproxy},
+            "drain_s": 5,
+        },
+        "models": [
+            model("sluice-demo", "demo:int8", "int8-w8a8"),
+            model("sluice-demo-bf16", "demo:bf16", "bf16", max_num_seqs=8),
+            model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8),
+        ],
+        "ray": {"dashboard": False, "logical_cpus": 16},
+    }
+    running = Sluice(folder, config)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def key(sluice: Sluice) -> str:
+    return sluice.key("live tests", "--tenant", "tests")
+
+
+@pytest.fixture
+def http(sluice: Sluice, key: str) -> Iterator[httpx.Client]:
+    """A plain HTTP client with a good key."""
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=sluice.url, headers=headers, timeout=120, trust_env=False) as client:
+        yield client
