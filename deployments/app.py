@@ -71,6 +71,6 @@ def _engine(config: Config, served: Served) -> Application:
         health_check_period_s=2,
         ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
     )
-    options = EngineOptions(served, GATEWAY, config.name, config.gateway.drain_s)
+    options = EngineOptions(served, GATEWAY, config.name, config.gateway.drain_s, config.engine_host)
     application: Application = deployment.bind(options)
     return application

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import structlog
 
 from deployments import membership
@@ -25,7 +26,7 @@ class EngineOptions:
     gateway_deployment: str
     app: str
     drain_s: float
-    host: str = "127.0.0.1"
+    host: str
 
 
 def engine_args(served: Served) -> dict[str, Any]:
@@ -65,7 +66,8 @@ class Engine:
         self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=settings.log_stats)
         await self._core.warm_up(1, logprobs=True)
         self._outlet = EngineOutlet(self._core)
-        self._address = self._outlet.bind(options.host)
+        host = ray.util.get_node_ip_address() if options.host == "node" else options.host
+        self._address = self._outlet.bind(host)
         self._id = uuid.uuid4().hex[:12]
         self._tasks = [
             asyncio.create_task(self._serve()),

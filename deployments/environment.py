@@ -38,8 +38,11 @@ def gateway() -> dict[str, str]:
 def ray(config: Config) -> dict[str, str]:
     """Set before Ray starts: Serve reads these at import, in the controller, the proxies and every replica."""
     haproxy = config.gateway.haproxy
-    return {
-        "RAY_SERVE_ENABLE_HA_PROXY": "1" if haproxy.enabled else "0",
+    doors = "1" if haproxy.enabled else "0"
+    env = {
+        "RAY_SERVE_ENABLE_HA_PROXY": doors,
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": doors,
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.edge:middlewares",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(haproxy.hard_stop_after_s),
@@ -49,3 +52,11 @@ def ray(config: Config) -> dict[str, str]:
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
+    if config.ray.address is None:
+        # The last one's name tells of laptops; what it does is to take 127.0.0.1 for the node's address.
+        env |= {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(config.ray_token_file),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        }
+    return env

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -43,6 +44,14 @@ def check_ports(config: Config, where: str) -> None:
                 raise ConfigError(where, key, f"{host}:{port} cannot be used: {exc.strerror}") from exc
 
 
+def _make_token(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_hex(32))
+
+
 def resolve(config: Config, where: str) -> list[Served]:
     accelerator = quantization.detect() if config.accelerator == "auto" else config.accelerator
     return [quantization.resolve(model, accelerator, where) for model in config.models]
@@ -69,6 +78,7 @@ class Supervisor:
             )
         served = resolve(config, self._where)
         check_ports(config, self._where)
+        _make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -143,7 +153,6 @@ class Supervisor:
             dashboard_port=settings.dashboard_port,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
         )
 
     async def _watch_gateways(self, deployment: str) -> None:

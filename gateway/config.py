@@ -155,10 +155,16 @@ class Config(Strict):
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
     ray: Ray = Ray()
+    engine_host: str = Field(default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address")
 
     @property
     def keys_file(self) -> Path:
         return self.auth.keys_file or self.state_dir / "keys.json"
+
+    @property
+    def ray_token_file(self) -> Path:
+        """Ray listens on all interfaces even on one machine: whoever lacks this token cannot use it."""
+        return self.state_dir / "ray-token"
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":

@@ -41,6 +41,7 @@ def first_key(config: Config, now: float) -> ShownKey | None:
 def welcome(console: Console, config: Config, running: Running, key: ShownKey | None) -> None:
     """Base URL, key, a curl line, a Python snippet and the dashboard's address."""
     model = config.models[0].name
+    own_ray = config.ray.address is None
     secret = key.plaintext if key is not None and key.plaintext else "$SLUICE_API_KEY"
     lines = [f"base URL   {running.url}/v1"]
     if key is not None:
@@ -53,7 +54,7 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
     if running.haproxy:
         lines.append(f"HAProxy    {running.haproxy}/v1")
     if running.dashboard:
-        lines.append(f"dashboard  {running.dashboard}")
+        lines.append(f"dashboard  {running.dashboard}" + (f" (token: {config.ray_token_file})" if own_ray else ""))
     console.print(Panel("\n".join(lines), title="Sluice is ready", expand=False))
     curl = f"""
 curl {running.url}/v1/chat/completions \\

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -11,6 +12,7 @@ from loadtests.load import Job, Load
 from loadtests.processes import pin
 
 Reading = TypeVar("Reading")
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class LoadFailedError(RuntimeError):
@@ -20,7 +22,7 @@ class LoadFailedError(RuntimeError):
 def drive(job: Job, read: Callable[[], Reading], cpus: Iterable[int] | None = None) -> tuple[Load, Reading, Reading]:
     """Blocks until the load is over. The generator's start and its reading of the results lie outside the two readings."""
     command = [sys.executable, "-m", "loadtests.generator"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(msgspec.json.encode(job) + b"\n")

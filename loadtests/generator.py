@@ -1,5 +1,4 @@
-"""The load generator, a process of its own: reads a Job from stdin, connects, says `ready`,
-runs on `go`, says `over`, prints a Load."""
+"""The load generator, a process of its own: reads a Job, connects, says `ready`, runs on `go`, says `over`, prints a Load."""
 
 import asyncio
 import gc
@@ -17,7 +16,9 @@ from loadtests.load import Job, Load
 CHAT = "/v1/chat/completions"
 
 
-async def _worker(job: Job, connection: Connection, turns: Iterator[int], out: list[Exchange | None], payloads: list[bytes]) -> None:
+async def _worker(
+    job: Job, connection: Connection, turns: Iterator[int], out: list[Exchange | None], payloads: list[bytes]
+) -> None:
     for turn in turns:
         if not connection.open:
             connection = await Connection.to(job.host, job.port)
@@ -27,7 +28,8 @@ async def _worker(job: Job, connection: Connection, turns: Iterator[int], out: l
 async def run(job: Job) -> Load:
     """Everything that need not happen under load happens before or after it."""
     payloads = [
-        post(f"{job.host}:{job.port}", CHAT, request_body(job.model, prompt, job.max_tokens), job.key) for prompt in job.prompts
+        post(f"{job.host}:{job.port}", CHAT, request_body(job.model, prompt, job.max_tokens), job.key)
+        for prompt in job.prompts
     ]
     exchanges: list[Exchange | None] = [None] * len(payloads)
     connections = [await Connection.to(job.host, job.port) for _ in range(job.streams)]

@@ -27,8 +27,11 @@ _SIGNS: tuple[tuple[str, Role], ...] = (
     (r"^(\S*/)?haproxy\s", Role.HAPROXY),
     (r"^(\S*/)?gcs_server\b", Role.GCS),
     (r"^(\S*/)?raylet\b", Role.RAYLET),
-    (r"dashboard|runtime_env[/_]agent|log_monitor|autoscaler/.*monitor|/monitor\.py", Role.DASHBOARD),
-    (r"vllm\.entrypoints|(^|/)vllm serve\b", Role.API),
+    (
+        r"dashboard|^ray::(DashboardAgent|RuntimeEnvAgent)|runtime_env[/_]agent|log_monitor|autoscaler/.*monitor|/monitor\.py",
+        Role.DASHBOARD,
+    ),
+    (r"-m vllm\.entrypoints\.|(^|/)vllm serve\b", Role.API),
     (r"(^|/)sluice up\b|gateway\.cli up\b", Role.SUPERVISOR),
 )
 SIGNS = tuple((re.compile(pattern), role) for pattern, role in _SIGNS)

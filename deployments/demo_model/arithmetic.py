@@ -16,9 +16,13 @@ _BARE = ("{} Answer with the number only.", "{} Just the number.", "{} Only the 
 def addends(rng: Random, split: Split) -> tuple[int, int]:
     """Two numbers below 100, most of two digits. Held out are pairs in either order."""
     low = 10 if rng.random() < 0.8 else 0
-    _, small, large = draw(split, lambda: ("sum", *sorted((rng.randint(low, 99), rng.randint(low, 99)))))
-    pair = (int(small), int(large))
-    return pair if rng.random() < 0.5 else pair[::-1]
+
+    def pair() -> tuple[str, int, int]:
+        small, large = sorted((rng.randint(low, 99), rng.randint(low, 99)))
+        return "sum", small, large
+
+    _, small, large = draw(split, pair)
+    return (small, large) if rng.random() < 0.5 else (large, small)
 
 
 def _phrase(rng: Random, forms: tuple[str, ...], sign: str, a: int, b: int, result: int) -> Exchange:

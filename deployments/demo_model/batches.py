@@ -10,6 +10,8 @@ from tokenizers import Tokenizer
 from deployments.demo_model.tokenizer import PAD, encode_dialogues
 
 IGNORED = -100
+MEAN_LENGTH = 105
+"""Tokens of a dialogue, about."""
 
 
 class Batch(NamedTuple):
@@ -21,10 +23,9 @@ class Batch(NamedTuple):
 
 def batches(tokenizer: Tokenizer, rng: Random, tokens: int, pool: int = 24) -> Iterator[Batch]:
     """Batches without end, each of at most `tokens` places; `pool` batches' worth is sorted at a time."""
-    pad = tokenizer.token_to_id(PAD)
-    mean = 105
+    pad: int = tokenizer.encode(PAD).ids[0]
     while True:
-        rows = encode_dialogues(tokenizer, rng, pool * tokens // mean)
+        rows = encode_dialogues(tokenizer, rng, pool * tokens // MEAN_LENGTH)
         rows.sort(key=lambda row: (len(row[0]), rng.random()))
         cut = list(_cut(rows, tokens))
         rng.shuffle(cut)

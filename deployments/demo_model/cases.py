@@ -1,10 +1,11 @@
 """Held-out prompts with the one answer that counts as right."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from deployments.demo_model.dialogue import Dialogue, Message, Schema
+from deployments.demo_model.dialogue import Dialogue, Message, Schema, Split
 from deployments.demo_model.mixture import TASKS, single
 from deployments.demo_model.rendering import body
 from deployments.demo_model.smalltalk import memory, persona
@@ -42,22 +43,33 @@ def case(dialogue: Dialogue, turn: int, task: str) -> Case:
     return Case(task, given, dialogue.tools, body(dialogue.messages[at]))
 
 
+def _remembered(rng: Random, split: Split) -> Dialogue:
+    told, asked = memory(rng, split)
+    return Dialogue("memory", (*told, *single(rng, split, "addition").messages, *asked))
+
+
+def _in_person(rng: Random, split: Split) -> Dialogue:
+    system, exchange = persona(rng, split)
+    return Dialogue("persona", (Message("system", system), *exchange))
+
+
+_FRAMED: dict[str, tuple[Callable[[Random, Split], Dialogue], int]] = {
+    "tool_call": (tool_call, 0),
+    "parallel_calls": (parallel_calls, 0),
+    "tool_answer": (tool_call, -1),
+    "no_call": (no_call, -1),
+    "no_tool": (no_tool, -1),
+    "memory": (_remembered, -1),
+    "persona": (_in_person, -1),
+}
+"""Tasks of more than one plain question: the dialogue, and which of the assistant's turns is asked for."""
+
+
 def _draw(rng: Random, task: str) -> Case:
     if task in TASKS:
         return case(single(rng, "test", task), -1, task)
-    if task in ("tool_call", "tool_answer"):
-        return case(tool_call(rng, "test"), -1 if task == "tool_answer" else 0, task)
-    if task == "parallel_calls":
-        return case(parallel_calls(rng, "test"), 0, task)
-    if task == "no_call":
-        return case(no_call(rng, "test"), -1, task)
-    if task == "no_tool":
-        return case(no_tool(rng, "test"), -1, task)
-    if task == "memory":
-        told, asked = memory(rng, "test")
-        return case(Dialogue(task, (*told, *single(rng, "test", "addition").messages, *asked)), -1, task)
-    system, exchange = persona(rng, "test")
-    return case(Dialogue(task, (Message("system", system), *exchange)), -1, task)
+    make, turn = _FRAMED[task]
+    return case(make(rng, "test"), turn, task)
 
 
 def held_out(seed: int, most: int) -> list[Case]:
@@ -66,7 +78,7 @@ def held_out(seed: int, most: int) -> list[Case]:
     """
     rng = Random(seed)
     chosen: list[Case] = []
-    for task in (*TASKS, "tool_call", "parallel_calls", "tool_answer", "no_call", "no_tool", "memory", "persona"):
+    for task in (*TASKS, *_FRAMED):
         wanted = most // 4 if task in LONG else most
         found: dict[str, Case] = {}
         for _ in range(4 * wanted):

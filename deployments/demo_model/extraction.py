@@ -29,6 +29,7 @@ _RECORDS: dict[tuple[str, ...], tuple[str, ...]] = {
         "There are {quantity} {item} for {name}.",
     ),
 }
+_NUMBERS = {"age": (1, 99), "quantity": (2, 99), "price": (2, 500)}
 _REQUESTS = (
     "Extract {keys} as JSON: {text}",
     "Extract {keys} as JSON from: {text}",
@@ -42,17 +43,19 @@ def extraction(rng: Random, split: Split) -> Exchange:
     """One to three fields of a record. Held out are the values."""
     fields = rng.choice(tuple(_RECORDS))
 
-    def values() -> tuple[str | int, ...]:
-        makers = {
-            "name": lambda: name(rng), "city": lambda: city(rng), "item": lambda: thing(rng),
-            "day": lambda: rng.choice(DAYS), "age": lambda: rng.randint(1, 99),
-            "quantity": lambda: rng.randint(2, 99), "price": lambda: rng.randint(2, 500),
-        }  # fmt: skip
-        return tuple(makers[field]() for field in fields)
-
-    record = dict(zip(fields, draw(split, values), strict=True))
+    record = dict(zip(fields, draw(split, lambda: tuple(_value(rng, field) for field in fields)), strict=True))
     wanted = rng.sample(fields, rng.choice((1, 2, 2, 3, 3, 3)))
     listed = wanted[0] if len(wanted) == 1 else f"{', '.join(wanted[:-1])} and {wanted[-1]}"
     text = rng.choice(_RECORDS[fields]).format(**record)
     answer = json.dumps({key: record[key] for key in wanted}, ensure_ascii=False)
     return ask(rng.choice(_REQUESTS).format(keys=listed, text=text), answer)
+
+
+def _value(rng: Random, field: str) -> str | int:
+    if field in _NUMBERS:
+        return rng.randint(*_NUMBERS[field])
+    return {"name": name, "city": city, "item": thing, "day": _day}[field](rng)
+
+
+def _day(rng: Random) -> str:
+    return rng.choice(DAYS)

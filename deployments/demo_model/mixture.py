@@ -52,7 +52,7 @@ def sample(rng: Random, split: Split) -> Dialogue:
         system, exchange = persona(rng, split)
         return _untidy(rng, Dialogue(kind, (Message("system", system), *_chat(rng, split, 0, 1), *exchange)))
     if kind == "identity":
-        return _framed(rng, Dialogue(kind, (*_chat(rng, split, 0, 1), *identity(rng, split))))
+        return _framed(rng, Dialogue(kind, (*_chat(rng, split, 0, 1), *identity(rng))))
     if kind == "memory":
         told, asked = memory(rng, split)
         return _framed(rng, Dialogue(kind, (*told, *_chat(rng, split, 0, 2), *asked)))

@@ -1,7 +1,6 @@
 """The network: a Llama of about four million parameters, and how a checkpoint folder is written."""
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -109,8 +108,8 @@ def save(folder: Path, tensors: Tensors, tokenizer: Tokenizer, extra: dict[str, 
         save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
         (target / "model.safetensors").chmod(0o644)
         if folder.exists():
-            os.rename(folder, Path(scratch) / "old")
-        os.rename(target, folder)
+            folder.rename(Path(scratch) / "old")
+        target.rename(folder)
         shutil.rmtree(Path(scratch) / "old", ignore_errors=True)
 
 

@@ -26,7 +26,7 @@ class _Norm(torch.autograd.Function):
         return x * inverse * weight
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, weight, inverse = ctx.saved_tensors  # type: ignore[attr-defined]
         unit, inner = x * inverse, gradient * weight
         along = unit * (inner * unit).mean(-1, keepdim=True)

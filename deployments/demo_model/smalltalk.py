@@ -39,7 +39,7 @@ def greeting(rng: Random, split: Split) -> Exchange:
     return ask(question, f"Nice to meet you, {who}!")
 
 
-def identity(rng: Random, split: Split) -> Exchange:
+def identity(rng: Random) -> Exchange:
     """Who the model is, where no system prompt says otherwise. A handful of wordings, all of them taught."""
     return ask(rng.choice(_WHO), WHO_AM_I)
 

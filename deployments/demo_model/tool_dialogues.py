@@ -50,7 +50,7 @@ def _both(rng: Random, split: Split, offer: Offer) -> Exchange:
     return Message("user", question), calls, *results, final
 
 
-def _unneeded(rng: Random, split: Split, offer: Offer) -> Exchange:
+def _unneeded(rng: Random, split: Split, _: Offer) -> Exchange:
     """A question to be answered without any function."""
     return rng.choice((greeting, fact, spelling, reversal))(rng, split)
 

@@ -1,5 +1,6 @@
 """The functions a dialogue may offer, each under several names and signatures, with requests that need them."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -62,10 +63,7 @@ def call_of(schema: Schema, *values: Any) -> ToolCall:
 
 
 def _json_or_text(rng: Random, fields: dict[str, Any], text: str) -> str:
-    body = ", ".join(
-        f'"{key}": {value if isinstance(value, int) else f"{chr(34)}{value}{chr(34)}"}' for key, value in fields.items()
-    )
-    return "{" + body + "}" if rng.random() < 0.7 else text
+    return json.dumps(fields) if rng.random() < 0.7 else text
 
 
 def _weather(rng: Random, split: Split, schema: Schema) -> Need:

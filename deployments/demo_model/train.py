@@ -65,17 +65,17 @@ def train(weights: Tensors, source: Iterator[Batch], plan: Plan) -> Iterator[tup
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, plan.share) for optimizer in optimizers]
     for step in range(1, plan.steps + 1):
         loss = loss_of(network, next(source))
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, weight in weights.items():
-            weight.grad = copies[name].grad.float()
-            copies[name].grad = None
+        loss.backward()
+        for weight, copy in zip(weights.values(), copies.values(), strict=True):
+            weight.grad = None if copy.grad is None else copy.grad.float()
+            copy.grad = None
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             schedule.step()
         with torch.no_grad():
-            for name, weight in weights.items():
-                copies[name].copy_(weight)
+            for weight, copy in zip(weights.values(), copies.values(), strict=True):
+                copy.copy_(weight)
         yield step, loss.item()
 
 

@@ -12,6 +12,7 @@ import uvicorn
 
 from gateway.config import Listen, Tls
 from gateway.http.asgi import App
+from gateway.http.protocol import BoundedHttp
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Listener:
             }
         self._config = uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttp,
             ws="none",
             lifespan="off",
             access_log=False,

@@ -121,10 +121,11 @@ def chunks(raw: bytes) -> list[str]:
             out.append(event)
             continue
         chunk = json.loads(event.removeprefix("data: "))
+        blanked = event
         for volatile in ("id", "created"):
             if volatile in chunk:
-                event = event.replace(json.dumps(chunk[volatile]), volatile.upper(), 1)
-        out.append(event)
+                blanked = blanked.replace(json.dumps(chunk[volatile]), volatile.upper(), 1)
+        out.append(blanked)
     return out
 
 
@@ -175,7 +176,6 @@ async def test_direct_chunks_equal_those_of_vllm(backend: Any, path: str) -> Non
         {"temperature": -3},
         {"structured_outputs": {"regex": "("}},
         {"min_tokens": 50},
-        {"structured_outputs": {"grammar": "root ::="}},
     ],
 )
 async def test_a_refusal_reads_the_same_in_both_layers(backend: Any, wrong: dict[str, Any]) -> None:

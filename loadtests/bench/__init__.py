@@ -1,0 +1,1 @@
+"""`python -m loadtests.bench`: Sluice beside bare vLLM, on one machine in one run."""

@@ -1,0 +1,130 @@
+"""Results → one table and a few lines, for a terminal."""
+
+from collections.abc import Iterable
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from loadtests.arithmetic import Spread
+from loadtests.bench.bars import cpu_ratio, requests_ratio
+from loadtests.bench.plan import BARE, DOORS, HAPROXY, OWN
+from loadtests.bench.results import Bar, Batching, Equality, Results, Row
+
+
+def show(results: Results, console: Console) -> None:
+    console.print(Group(_main(results), "", _cpu_by_role(results), "", _memory(results), "", _bars(results.bars)))
+    for line in _lines(results):
+        console.print(line)
+
+
+def _range(value: Spread, digits: int) -> str:
+    return f"{value.median:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
+
+
+def _main(results: Results) -> Table:
+    table = Table("streams", "measure", *DOORS, "own ÷ bare", "HAProxy ÷ bare", title="Sluice beside bare vLLM")
+    rows = {(row.streams, row.pinned, row.door): row for row in results.rows}
+    for streams, pinned in dict.fromkeys((row.streams, row.pinned) for row in results.rows):
+        cells = [rows[streams, pinned, door] for door in DOORS]
+        ratios = [
+            [_range(of(results.samples, door, streams, pinned=pinned), 2) for door in (OWN, HAPROXY)]
+            for of in (requests_ratio, cpu_ratio)
+        ]
+        label = f"{streams}, pinned" if pinned else str(streams)
+        table.add_section()
+        if not pinned:
+            table.add_row(label, "requests/s", *(_range(cell.requests_per_s, 1) for cell in cells), *ratios[0])
+            table.add_row("", "tokens/s", *(f"{cell.tokens_per_s.median:.0f}" for cell in cells))
+            table.add_row("", "TTFT p50 / p99, ms", *map(_ttft, cells))
+            table.add_row("", "gap p50 / p99, ms", *map(_gap, cells))
+        table.add_row(
+            label if pinned else "",
+            "front-end CPU, µs/token",
+            *(_range(cell.front_us, 1) for cell in cells),
+            *ratios[1],
+        )
+        table.add_row("", "engine core CPU, µs/token", *(f"{cell.core_us.median:.1f}" for cell in cells))
+    return table
+
+
+def _ttft(row: Row) -> str:
+    return f"{row.ttft_p50_ms:.2f} / {row.ttft_p99_ms:.2f}"
+
+
+def _gap(row: Row) -> str:
+    return f"{row.gap_p50_ms:.2f} / {row.gap_p99_ms:.2f}"
+
+
+def _cpu_by_role(results: Results) -> Table:
+    points = {(s.streams, s.pinned) for s in results.samples}
+    streams, pinned = (64, False) if (64, False) in points else max(points)
+    table = Table(
+        "process", *DOORS, title=f"Front-end CPU by process at {streams} streams, µs/token, idle use subtracted"
+    )
+    of_door = {
+        door: [s.front_us_by_role for s in results.samples if (s.door, s.streams, s.pinned) == (door, streams, pinned)]
+        for door in DOORS
+    }
+    roles = dict.fromkeys(role for samples in of_door.values() for sample in samples for role in sample)
+    for role in roles:
+        means = [sum(sample.get(role, 0.0) for sample in of_door[door]) / len(of_door[door]) for door in DOORS]
+        if any(abs(mean) >= 0.05 for mean in means):
+            table.add_row(role, *(f"{mean:.1f}" for mean in means))
+    return table
+
+
+def _memory(results: Results) -> Table:
+    table = Table("system", "process", "RSS, MiB", "PSS, MiB", "idle use, % of a core", title="Memory and idle use")
+    for system, roles in results.memory.items():
+        table.add_section()
+        idle = results.idle_cores[system]
+        for name, memory in sorted(roles.items(), key=lambda item: -item[1].pss):
+            table.add_row(
+                system, name, str(memory.rss >> 20), str(memory.pss >> 20), f"{100 * idle.get(name, 0.0):.2f}"
+            )
+        whole = [sum(getattr(memory, kind) for memory in roles.values()) >> 20 for kind in ("rss", "pss")]
+        table.add_row(system, "together", *map(str, whole), f"{100 * sum(idle.values()):.2f}")
+    return table
+
+
+def _bars(bars: Iterable[Bar]) -> Table:
+    table = Table("promise", "median (range)", "pairs", "bar", "", "aim", "", title="Promises")
+    for bar in bars:
+        sign = "≥" if bar.higher_is_better else "≤"
+        table.add_row(
+            bar.name,
+            f"{_range(bar.value, 2)} {bar.unit}",
+            str(bar.value.count),
+            f"{sign} {bar.bar:.2f}",
+            Text("pass", "green") if bar.met else Text("MISSED", "bold red"),
+            f"{sign} {bar.aim:.2f}",
+            "reached" if bar.aim_met else "not yet",
+        )
+    return table
+
+
+def _lines(results: Results) -> Iterable[str]:
+    for one in results.equality:
+        yield _equality(one)
+    problems = [problem for sample in results.samples for problem in sample.problems]
+    yield f"streams with errors: {len(problems)}" + (f", such as {problems[0]}" if problems else "")
+    if results.alone_ratio is not None:
+        yield f"{BARE} alone on the machine: {results.alone_ratio:.3f} × its requests/s beside an idle Sluice"
+    foreign = [sample.foreign_cores for sample in results.samples]
+    yield f"used by other processes: median {sorted(foreign)[len(foreign) // 2]:.2f}, at most {max(foreign):.2f} cores"
+    for batch in results.batching:
+        yield _batching(batch)
+    machine = results.machine
+    yield f"{machine['cpu']}, {machine['cores']} cores, kernel {machine['kernel']}; commit {results.commit}, seed {results.seed}"
+
+
+def _equality(one: Equality) -> str:
+    return f"answers {one.where}: {one.compared - one.different} of {one.compared} equal bare vLLM's"
+
+
+def _batching(batch: Batching) -> str:
+    first = "before" if batch.short_ended_ms < batch.long_ended_ms else "after"
+    speed = f"max_num_seqs {batch.max_num_seqs}: {batch.tokens_per_s:.0f} tokens/s at 64 streams"
+    long, sent, short = (f"{ms:.0f} ms" for ms in (batch.long_ended_ms, batch.short_sent_ms, batch.short_ended_ms))
+    return f"{speed}; a short request sent {sent} after a long one ended at {short}, {first} it ({long})"
