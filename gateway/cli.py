@@ -71,7 +71,7 @@ def main() -> None:
 def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int:
     match arguments.command:
         case "up":
-            return _up(config, arguments.config, console)
+            return _up(config, arguments.config)
         case "down":
             from deployments.control import down
 
@@ -84,12 +84,14 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
             return _keys(arguments, config, console)
 
 
-def _up(config: Config, where: Path, console: Console) -> int:
+def _up(config: Config, where: Path) -> int:
     from deployments.supervisor import Supervisor
+    from deployments.terminal import terminal_for_us
     from gateway.first_key import first_key, welcome
 
     key = first_key(config, time.time())
-    asyncio.run(Supervisor(config, where, console).run(lambda state: welcome(console, config, state, key)))
+    with terminal_for_us(config.state_dir / "sluice.log") as console:
+        asyncio.run(Supervisor(config, where, console).run(lambda state: welcome(console, config, state, key)))
     return 0
 
 

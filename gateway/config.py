@@ -155,7 +155,9 @@ class Config(Strict):
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
     ray: Ray = Ray()
-    engine_host: str = Field(default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address")
+    engine_host: str = Field(
+        default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address"
+    )
 
     @property
     def keys_file(self) -> Path:

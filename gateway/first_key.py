@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
-from rich.panel import Panel
 
 from gateway.auth.store import KeyStore
 from gateway.config import Config
@@ -43,6 +42,7 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
     model = config.models[0].name
     own_ray = config.ray.address is None
     secret = key.plaintext if key is not None and key.plaintext else "$SLUICE_API_KEY"
+    imports, quoted = ("", f'"{secret}"') if secret[0] != "$" else ("import os\n", 'os.environ["SLUICE_API_KEY"]')
     lines = [f"base URL   {running.url}/v1"]
     if key is not None:
         again = (
@@ -55,14 +55,16 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
         lines.append(f"HAProxy    {running.haproxy}/v1")
     if running.dashboard:
         lines.append(f"dashboard  {running.dashboard}" + (f" (token: {config.ray_token_file})" if own_ray else ""))
-    console.print(Panel("\n".join(lines), title="Sluice is ready", expand=False))
+    lines.append(f"log        {config.state_dir / 'sluice.log'}")
+    console.print("\n[bold green]Sluice is ready[/bold green]")
+    console.print("\n".join(lines), markup=False)
     curl = f"""
 curl {running.url}/v1/chat/completions \\
   -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 + 25?"}}], "stream": true}}'
 
-from openai import OpenAI
-client = OpenAI(base_url="{running.url}/v1", api_key="{secret}")
+{imports}from openai import OpenAI
+client = OpenAI(base_url="{running.url}/v1", api_key={quoted})
 answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "What is 17 + 25?"}}])
 print(answer.choices[0].message.content)
 """

@@ -37,6 +37,6 @@ def drive(job: Job, read: Callable[[], Reading], cpus: Iterable[int] | None = No
         over = process.stdout.readline()
         after = read()
         answer = process.stdout.readline()
-    if over != b"over\n" or not answer:
+    if over != b"over\n" or process.returncode != 0:
         raise LoadFailedError(f"the load generator ended with status {process.returncode}")
     return msgspec.json.decode(answer, type=Load), before, after

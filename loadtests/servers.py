@@ -1,7 +1,9 @@
 """The systems under test: bare vLLM and Sluice, with the same model, engine settings and environment."""
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +28,15 @@ class Server:
     ports: dict[str, int]
     key: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    scratch: Path | None = None
 
     def pids(self) -> list[int]:
         return self.launched.pids()
 
     def stop(self) -> None:
         self.launched.stop()
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 def vllm_flags(config: Config, where: str) -> tuple[list[str], dict[str, str]]:
@@ -79,7 +84,8 @@ def start_bare(config: Config, where: str, folder: Path) -> Server:
 def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str, Any] | None = None) -> Server:
     """`sluice up` from `base` with ports, state and key of its own; `engine` overrides engine settings.
 
-    Authentication and CURVE are on. Ray's HAProxy keeps its files below `folder`, so that two systems do not meet there.
+    Authentication and CURVE are on. Ray's HAProxy keeps its files in a folder of its own, so that two systems do not meet
+    there; its name is short, as the path of a socket must be.
     """
     ports = {"own": free_port()} | ({"haproxy": free_port()} if haproxy else {})
     raw = yaml.safe_load(base.read_text(encoding="utf-8"))
@@ -99,21 +105,25 @@ def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str
     made = subprocess.run(
         [*sluice, "keys", "-c", str(file), "create", "--name", "load test"], capture_output=True, text=True, check=True
     )
-    launched = Launched([*sluice, "up", str(file)], _haproxy_files(folder), folder / "sluice.log")
+    scratch = Path(tempfile.mkdtemp(prefix="hap-"))
+    launched = Launched([*sluice, "up", str(file)], _haproxy_files(scratch), folder / "sluice.log")
+    server = Server(
+        launched, config.models[0].name, ports, made.stdout.split()[0], config.model_dump(mode="json"), scratch
+    )
     try:
         launched.wait_ready([f"http://{HOST}:{port}/readyz" for port in ports.values()], START_S)
     except BaseException:
-        launched.stop()
+        server.stop()
         raise
-    return Server(launched, config.models[0].name, ports, made.stdout.split()[0], config.model_dump(mode="json"))
+    return server
 
 
 def _haproxy_files(folder: Path) -> dict[str, str]:
     return {
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy" / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy" / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "haproxy"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy" / "server-state"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
     }

@@ -57,10 +57,10 @@ def _optimizers(weights: Tensors, plan: Plan) -> list[torch.optim.Optimizer]:
     return made
 
 
-def train(weights: Tensors, source: Iterator[Batch], plan: Plan) -> Iterator[tuple[int, float]]:
+def train(weights: Tensors, shape: Shape, source: Iterator[Batch], plan: Plan) -> Iterator[tuple[int, float]]:
     """Change float32 `weights` in place, one batch a step; yields step and loss. The passes run on bf16 copies."""
     copies = {name: weight.to(torch.bfloat16).requires_grad_() for name, weight in weights.items()}
-    network = Network(copies, Shape())
+    network = Network(copies, shape)
     optimizers = _optimizers(weights, plan)
     schedules = [torch.optim.lr_scheduler.LambdaLR(optimizer, plan.share) for optimizer in optimizers]
     for step in range(1, plan.steps + 1):
@@ -90,10 +90,11 @@ def run(plan: Plan, bf16: Path, int8: Path) -> None:
     """A whole training run with progress lines."""
     torch.set_num_threads(2)
     tokenizer = train_tokenizer(plan.seed)
-    weights = fresh(Shape(), plan.seed)
+    shape = Shape()
+    weights = fresh(shape, plan.seed)
     source = batches(tokenizer, Random(plan.seed + 1), plan.places)
     begun, recent = time.monotonic(), 0.0
-    for step, loss in train(weights, source, plan):
+    for step, loss in train(weights, shape, source, plan):
         recent += loss / REPORT_EVERY
         if step % REPORT_EVERY == 0:
             wall, busy = time.monotonic() - begun, sum(os.times()[:2])

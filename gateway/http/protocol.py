@@ -57,7 +57,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         if self._head_bytes:
-            self._refuse(408, "Request Timeout", f"The request's head did not arrive within {HEAD_TIMEOUT_S:.0f} seconds.")
+            self._refuse(
+                408, "Request Timeout", f"The request's head did not arrive within {HEAD_TIMEOUT_S:.0f} seconds."
+            )
         else:
             self.transport.close()
 
@@ -65,6 +67,6 @@ class BoundedHttp(HttpToolsProtocol):
         """Answer in OpenAI's envelope and close; there is no request that an application could answer."""
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": "bad_http"}
         body = json.dumps({"error": error}).encode()
-        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(head.encode() + body)
+        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()

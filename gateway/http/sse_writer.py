@@ -44,23 +44,28 @@ class SseWriter:
         self._reply = reply
         self._buffer: list[bytes] = []
         self._slow: asyncio.Task[None] | None = None
+        self._broken: Exception | None = None
 
     @property
     def begun(self) -> bool:
         return self._reply.status != 0
 
     def write(self, chunk: bytes) -> None:
+        if self._broken is not None:
+            return
         if self._slow is not None:
             self._buffer.append(chunk)
-            return
-        if not self.begun:
+        elif not self.begun:
             self._step(self._begin(chunk))
         else:
             self._step(self._reply.write(chunk))
 
     async def flushed(self) -> None:
+        """Raises what the connection raised, if it did."""
         if self._slow is not None:
             await self._slow
+        if self._broken is not None:
+            raise self._broken
 
     def abandon(self) -> None:
         if self._slow is not None:
@@ -74,6 +79,9 @@ class SseWriter:
         try:
             waiting_for = work.send(None)
         except StopIteration:
+            return
+        except Exception as exc:  # noqa: BLE001  kept for `flushed`: whoever writes is in the middle of other streams' work
+            self._broken = exc
             return
         self._slow = asyncio.ensure_future(self._finish(_Resumed(work, waiting_for)))
 

@@ -38,7 +38,7 @@ def test_a_header_that_controls_something_elsewhere_does_nothing_here(http: http
 
 
 def raw(sluice: Sluice, sent: bytes) -> bytes:
-    """What comes back until the server closes, or says nothing for some seconds."""
+    """What comes back until the server closes; nothing may be left of it where it closes on unread input."""
     with socket.create_connection(("127.0.0.1", sluice.config["gateway"]["listen"]["port"]), timeout=5) as wire:
         try:
             wire.sendall(sent)
@@ -48,7 +48,7 @@ def raw(sluice: Sluice, sent: bytes) -> bytes:
         try:
             while part := wire.recv(65536):
                 got += part
-        except (TimeoutError, ConnectionResetError):
+        except ConnectionResetError:
             pass
         return got
 
@@ -61,9 +61,9 @@ def request(key: str, *lines: str, body: bytes = b"") -> bytes:
 def test_headers_without_end_are_cut_off(sluice: Sluice, http: httpx.Client) -> None:
     """Nobody has shown a key yet, so nothing that a connection sends may pile up."""
     endless = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n" + b"x-filler: " + b"a" * 200_000
-    assert raw(sluice, endless).startswith(b"HTTP/1.1 431")
+    assert raw(sluice, endless)[:12] in (b"HTTP/1.1 431", b"")
     many = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n" + b"x-filler: a\r\n" * 20_000
-    assert raw(sluice, many).startswith(b"HTTP/1.1 431")
+    assert raw(sluice, many)[:12] in (b"HTTP/1.1 431", b"")
     assert http.get("/v1/models").status_code == 200
 
 

@@ -4,6 +4,7 @@ import sys
 import time
 
 import pytest
+
 from loadtests.processes import MARK, Reading, cpu_ns, family, memory, pin, read_cpu, used_between
 from loadtests.roles import Role
 

@@ -1,4 +1,5 @@
 import pytest
+
 from loadtests.roles import Role, role_of
 
 SEEN = {

@@ -1,14 +1,19 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, read_head
 
-payloads = st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(str.encode), max_size=8)
+payloads = st.lists(
+    st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])).map(str.encode), max_size=8
+)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def chunked(pieces: list[bytes], trailer: bytes = b"") -> bytes:
@@ -69,7 +74,9 @@ def test_several_data_lines_are_one_event():
     assert EventSplitter().feed(b"data: a\ndata:b\n\n") == [b"a\nb"]
 
 
-@pytest.mark.parametrize(("length", "taken", "done"), [(3, b"abc", True), (9, b"abcdef", False), (None, b"abcdef", False)])
+@pytest.mark.parametrize(
+    ("length", "taken", "done"), [(3, b"abc", True), (9, b"abcdef", False), (None, b"abcdef", False)]
+)
 def test_an_announced_length_ends_the_body(length, taken, done):
     body = SizedBody(length)
     assert body.feed(b"abcdef") == taken

@@ -35,11 +35,11 @@ async def reply(listener: Listener, *parts: bytes) -> bytes:
 
 
 async def test_a_head_that_grows_without_end_is_refused(listener: Listener):
-    assert (await reply(listener, b"GET / HTTP/1.1\r\nx: " + b"a" * 200_000)).startswith(b"HTTP/1.1 431")
+    assert (await reply(listener, b"GET / HTTP/1.1\r\nx: " + b"a" * 66_000)).startswith(b"HTTP/1.1 431")
 
 
 async def test_many_small_headers_are_one_large_head(listener: Listener):
-    head = b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 30_000
+    head = b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 11_000
     assert b'"code": "bad_http"' in await reply(listener, head)
 
 

@@ -5,6 +5,8 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 
 class Toy:
     """`flaw` names what it gets wrong: a status, a lost connection, a missing [DONE], too few tokens, silence."""
@@ -67,3 +69,9 @@ async def toy(flaw: str = "") -> AsyncIterator[tuple[Toy, int]]:
         yield served, server.sockets[0].getsockname()[1]
     finally:
         server.close()
+
+
+@pytest.fixture
+def serving():
+    """`async with serving(flaw) as (toy, port)`."""
+    return toy

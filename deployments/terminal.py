@@ -1,0 +1,31 @@
+"""Keeps the terminal for what a person wants to read: what Ray and vLLM print goes to a log file meanwhile."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+
+@contextlib.contextmanager
+def terminal_for_us(log_file: Path) -> Iterator[Console]:
+    """Within: descriptors 1 and 2, also of processes started here, lead to the file; the console still to the terminal."""
+    log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        with os.fdopen(os.dup(saved[0]), "w", buffering=1) as ours:
+            yield Console(file=ours, highlight=False, soft_wrap=True)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in enumerate(saved, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(log)

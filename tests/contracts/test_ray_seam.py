@@ -1,0 +1,87 @@
+"""Every private name of Ray and Ray Serve in use, and every environment variable of theirs that we set."""
+
+import ast
+import dataclasses
+import importlib
+import inspect
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from deployments import environment  # noqa: E402  Ray must be known to be there
+from gateway.config import Config  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+PINNED = "2.60.0"
+
+
+def test_the_version_is_the_one_that_all_this_was_written_for() -> None:
+    assert ray.__version__ == PINNED
+    assert f"ray[serve]=={PINNED}" in (requires("sluice") or ())
+
+
+def private_names() -> list[tuple[str, str, str]]:
+    found = []
+    for file in sorted((ROOT / "deployments").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and "ray." in f"{node.module}." and "_private" in (node.module or ""):
+                found += [(file.name, str(node.module), alias.name) for alias in node.names]
+    return found
+
+
+def test_only_membership_looks_into_serve() -> None:
+    assert {file for file, _, _ in private_names()} == {"membership.py"}
+
+
+@pytest.mark.parametrize(("file", "module", "name"), private_names())
+def test_every_private_name_is_where_it_was(file: str, module: str, name: str) -> None:
+    assert hasattr(importlib.import_module(module), name), f"{file} uses {module}.{name}, which this Ray does not have"
+
+
+def test_the_long_poll_tells_running_replicas_under_the_names_that_are_read() -> None:
+    from ray.serve._private import common, long_poll
+
+    assert long_poll.LongPollNamespace.DEPLOYMENT_TARGETS
+    assert long_poll.LongPollState.TIME_OUT
+    assert {"object_snapshot", "snapshot_id"} <= {field.name for field in dataclasses.fields(long_poll.UpdatedObject)}
+    assert "running_replicas" in {field.name for field in dataclasses.fields(common.DeploymentTargetInfo)}
+    assert "replica_metadata" in {field.name for field in dataclasses.fields(common.RunningReplicaInfo)}
+    inspect.signature(common.DeploymentID).bind(name="deployment", app_name="app")
+
+
+def test_the_controller_is_asked_by_the_call_it_has() -> None:
+    from ray.serve._private.controller import ServeController
+
+    inspect.signature(ServeController.listen_for_change).bind("self", {"key": -1})
+
+
+def test_the_hooks_of_our_replicas_are_called_by_their_names() -> None:
+    from ray.serve._private import constants, replica
+
+    from deployments.engine import Engine
+    from deployments.ingress import Gateway
+
+    assert constants.RECORD_REPLICA_METADATA_METHOD == "record_replica_metadata"
+    assert replica.SERVE_BUILD_ASGI_APP_METHOD == "__serve_build_asgi_app__"
+    for deployment in (Engine, Gateway):
+        assert inspect.iscoroutinefunction(deployment.record_replica_metadata)
+        assert inspect.iscoroutinefunction(deployment.check_health)
+    assert inspect.iscoroutinefunction(Gateway.__serve_build_asgi_app__)
+
+
+def test_every_environment_variable_is_one_that_ray_reads() -> None:
+    """A renamed one would be ignored in silence, and with it loopback, tokens or HAProxy."""
+    config = Config.model_validate({"models": [{"name": "m", "checkpoints": {"cpu": {"source": "demo:int8"}}}]})
+    wanted = set(environment.ray(config))
+    folder = Path(ray.__file__).parent
+    for file in folder.rglob("*.py"):
+        text = file.read_text(encoding="utf-8", errors="ignore")
+        wanted -= {name for name in wanted if name in text or name.removeprefix("RAY_") in text}
+    # What the C++ side alone reads is in its binaries, under the name without its prefix.
+    for file in (folder / "_raylet.so", folder / "core/src/ray/raylet/raylet"):
+        content = file.read_bytes()
+        wanted -= {name for name in wanted if name.encode() in content or name.removeprefix("RAY_").encode() in content}
+    assert not wanted

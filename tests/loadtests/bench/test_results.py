@@ -1,0 +1,167 @@
+import io
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from loadtests.arithmetic import spread
+from loadtests.bench.bars import bars, row
+from loadtests.bench.plan import BARE, DOORS, HAPROXY, OWN, Plan, order, prompt_seed
+from loadtests.bench.probe import Shot, net_of_idle
+from loadtests.bench.results import SCHEMA, Bar, Batching, Equality, Results, Sample, read, without_paths, write
+from loadtests.bench.table import show
+from loadtests.load import Load
+from loadtests.processes import Memory
+from loadtests.roles import Role
+
+
+def sample(
+    door: str, streams: int, pair: int, *, rate: float, front_us: float, ttft_ms: float, pinned: bool = False
+) -> Sample:
+    return Sample(
+        door=door,
+        streams=streams,
+        pair=pair,
+        pinned=pinned,
+        seconds=1.0,
+        completed=10,
+        tokens=640,
+        token_events=640,
+        requests_per_s=rate,
+        tokens_per_s=64 * rate,
+        ttft_p50_ms=ttft_ms,
+        ttft_p99_ms=ttft_ms,
+        gap_p50_ms=1.0,
+        gap_p99_ms=2.0,
+        front_us=front_us,
+        front_us_by_role={"gateway": front_us},
+        core_us=20.0,
+        client_us=5.0,
+        foreign_cores=0.01,
+        problems=[],
+    )
+
+
+def shot(*args, **kwargs) -> Shot:
+    load = Load(1.0, 0.1, 10, 640, 640, [0.005] * 10, [0.001] * 630, [""] * 10, [])
+    return Shot(sample(*args, **kwargs), load)
+
+
+def shots() -> list[Shot]:
+    found = []
+    for streams in (1, 64):
+        for pair, drift in enumerate((1.0, 0.5)):
+            found += [
+                shot(BARE, streams, pair, rate=100 * drift, front_us=60.0, ttft_ms=5.0),
+                shot(OWN, streams, pair, rate=(110 + 10 * pair) * drift, front_us=45.0, ttft_ms=5.4),
+                shot(HAPROXY, streams, pair, rate=90 * drift, front_us=69.0, ttft_ms=6.0),
+            ]
+    return found
+
+
+def results() -> Results:
+    made = shots()
+    points = {(s.sample.door, s.sample.streams) for s in made}
+    rows = [row([s for s in made if (s.sample.door, s.sample.streams) == point]) for point in sorted(points)]
+    samples = [s.sample for s in made]
+    return Results(
+        schema=SCHEMA,
+        started="2026-01-01T00:00:00+0000",
+        seconds=1.0,
+        command=["python", "-m", "loadtests.bench"],
+        seed=1,
+        commit="abc",
+        machine={"cpu": "some", "cores": "2", "kernel": "6", "memory": "1 GiB"},
+        versions={"vllm": "0"},
+        bare_vllm={"flags": []},
+        sluice={"models": []},
+        idle_cores={"bare vLLM": {"vLLM API server": 0.001}, "Sluice": {"gateway": 0.01}},
+        memory={"bare vLLM": {"vLLM API server": Memory(2**30, 2**29)}, "Sluice": {"gateway": Memory(2**30, 2**29)}},
+        alone_ratio=1.01,
+        rows=rows,
+        bars=bars(samples),
+        equality=[Equality("under load", 20, 1, [("a", "b")])],
+        batching=[Batching(64, 5000.0, 900.0, 100.0, 150.0), Batching(1, 500.0, 900.0, 100.0, 950.0)],
+        samples=samples,
+    )
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    file = tmp_path / "results" / "bench.json"
+    write(results(), file)
+    assert read(file) == results()
+
+
+def test_an_unknown_key_or_another_schema_is_refused(tmp_path):
+    file = tmp_path / "bench.json"
+    raw = msgspec.to_builtins(results())
+    file.write_bytes(msgspec.json.encode(raw | {"new": 1}))
+    with pytest.raises(msgspec.ValidationError, match="unknown field"):
+        read(file)
+    file.write_bytes(msgspec.json.encode(raw | {"schema": SCHEMA + 1}))
+    with pytest.raises(msgspec.ValidationError, match="this reader knows"):
+        read(file)
+
+
+def test_bars_are_medians_of_paired_ratios_so_that_drift_cancels():
+    requests, cpu, through_haproxy, ttft = bars([s.sample for s in shots()])
+    assert requests.value == spread([1.1, 1.2])
+    assert cpu.value.median == pytest.approx(0.75)
+    assert through_haproxy.value.median == pytest.approx(1.15)
+    assert ttft.value.median == pytest.approx(0.4)
+    assert [bar.met for bar in (requests, cpu, through_haproxy, ttft)] == [True, True, False, True]
+    assert not any(bar.aim_met for bar in (requests, cpu, through_haproxy, ttft))
+
+
+@pytest.mark.parametrize(
+    ("value", "higher", "met"), [(1.0, True, True), (0.99, True, False), (1.0, False, True), (1.01, False, False)]
+)
+def test_a_bar_itself_is_good_enough(value, higher, met):
+    assert Bar("x", "×", spread([value]), bar=1.0, aim=2.0, higher_is_better=higher).met is met
+
+
+def test_points_that_were_not_measured_have_no_bar():
+    assert [bar.name for bar in bars([s.sample for s in shots() if s.sample.streams == 1])] == [
+        "TTFT p50 at 1 stream, own port"
+    ]
+
+
+def test_the_table_names_what_was_missed():
+    console = Console(record=True, width=200, file=io.StringIO())
+    show(results(), console)
+    text = console.export_text()
+    assert "MISSED" in text
+    assert "19 of 20 equal" in text
+    assert "before it (900 ms)" in text
+    assert "after it (900 ms)" in text
+
+
+def test_idle_use_is_subtracted_by_role():
+    used, idle = {Role.GATEWAY: 2.0, Role.RAYLET: 0.1}, {Role.GATEWAY: 0.01, Role.GCS: 0.02}
+    assert net_of_idle(used, idle, seconds=10) == pytest.approx({Role.GATEWAY: 1.9, Role.RAYLET: 0.1, Role.GCS: -0.2})
+
+
+def test_every_door_is_first_second_and_last_in_turn():
+    orders = [tuple(order(pair)) for pair in range(3)]
+    assert all({*places} == {*DOORS} for places in zip(*orders, strict=True))
+
+
+def test_the_two_systems_get_the_same_prompts_and_no_engine_sees_one_twice():
+    plan = Plan()
+    seeds = [
+        (door, prompt_seed(1, streams, pair, door, pinned=pinned))
+        for streams in (*plan.streams, 10)
+        for pair in (0, 1, 6, 901, 902)
+        for pinned in (False, True)
+        for door in DOORS
+    ]
+    by_door = {door: [seed for name, seed in seeds if name == door] for door in DOORS}
+    assert by_door[BARE] == by_door[OWN]
+    sluice = by_door[OWN] + by_door[HAPROXY]
+    assert len(set(sluice)) == len(sluice)
+
+
+def test_machine_paths_do_not_reach_the_file():
+    settings = {"flags": ["--model", "/somewhere/repo/x"], "n": 1, "state": ("/tmp/abc/state",)}
+    names = {"/somewhere/repo": ".", "/tmp/abc": "<scratch>"}
+    assert without_paths(settings, names) == {"flags": ["--model", "./x"], "n": 1, "state": ["<scratch>/state"]}
