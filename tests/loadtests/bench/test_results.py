@@ -137,8 +137,15 @@ def test_the_table_names_what_was_missed():
 
 
 def test_idle_use_is_subtracted_by_role():
-    used, idle = {Role.GATEWAY: 2.0, Role.RAYLET: 0.1}, {Role.GATEWAY: 0.01, Role.GCS: 0.02}
-    assert net_of_idle(used, idle, seconds=10) == pytest.approx({Role.GATEWAY: 1.9, Role.RAYLET: 0.1, Role.GCS: -0.2})
+    used, idle = {Role.GATEWAY: 2.0, Role.RAYLET: 0.1}, {Role.GATEWAY: 0.01}
+    assert net_of_idle(used, idle, seconds=10) == pytest.approx({Role.GATEWAY: 1.9, Role.RAYLET: 0.1})
+
+
+def test_a_role_that_used_less_than_at_idle_is_no_credit_to_the_others():
+    assert net_of_idle({Role.GCS: 0.1}, {Role.GCS: 0.02, Role.RAYLET: 0.01}, seconds=10) == {
+        Role.GCS: 0.0,
+        Role.RAYLET: 0.0,
+    }
 
 
 def test_every_door_is_first_second_and_last_in_turn():

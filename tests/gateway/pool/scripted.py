@@ -1,0 +1,77 @@
+"""An engine core that follows a script, in vLLM's own messages: for what a real one cannot be made to do on demand.
+
+It passes the same contract as the real one (test_core_contract.py).
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+
+from gateway.pool.vllm_seam import EngineCore, GatewayCodec, MsgpackDecoder, MsgpackEncoder
+
+TOKEN = 100
+
+
+class CoreDied(Exception):
+    """What `outputs` raises when the script says that the core is dead."""
+
+
+class ScriptedCore:
+    """`automatic`: answers each request to its end, a token at a time. Otherwise nothing comes but by `say` and `finish`."""
+
+    def __init__(self, *, automatic: bool = False) -> None:
+        self.requests: dict[str, EngineCoreRequest] = {}
+        self.aborted: list[str] = []
+        self._automatic = automatic
+        self._steps: asyncio.Queue[EngineCoreOutputs | Exception] = asyncio.Queue()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._decoder = MsgpackDecoder(EngineCoreRequest)
+        self._encoder = MsgpackEncoder()
+
+    async def add(self, request: EngineCoreRequest) -> None:
+        self.requests[request.request_id] = request
+        if self._automatic:
+            self._running[request.request_id] = asyncio.create_task(self._answer(request))
+
+    async def abort(self, request_ids: list[str]) -> None:
+        self.aborted += request_ids
+        for request_id in request_ids:
+            if (task := self._running.pop(request_id, None)) is not None:
+                task.cancel()
+
+    async def outputs(self) -> EngineCoreOutputs:
+        step = await self._steps.get()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    decode_request = EngineCore.decode_request
+    encode_outputs = EngineCore.encode_outputs
+
+    def say(self, *request_ids: str, tokens: Sequence[int] = (TOKEN,), finish: FinishReason | None = None) -> None:
+        """One step that gives each of these requests some tokens."""
+        outputs = [EngineCoreOutput(rid, list(tokens), finish_reason=finish) for rid in request_ids]
+        self._steps.put_nowait(EngineCoreOutputs(outputs=outputs))
+
+    def die(self) -> None:
+        self._steps.put_nowait(CoreDied())
+
+    async def _answer(self, request: EngineCoreRequest) -> None:
+        assert request.sampling_params is not None
+        most = request.sampling_params.max_tokens or 1
+        for number in range(1, most + 1):
+            self.say(request.request_id, finish=FinishReason.LENGTH if number == most else None)
+            await asyncio.sleep(0.001)
+
+
+def request(request_id: str, prompt: int = 4, max_tokens: int = 8) -> EngineCoreRequest:
+    params = SamplingParams(max_tokens=max_tokens, temperature=0.0, ignore_eos=True)
+    return EngineCoreRequest(request_id, [TOKEN] * prompt, None, params, None, 0.0, None, None, None)
+
+
+def frames(request_id: str, **kwargs: Any) -> list[Any]:
+    """The payload of an ADD."""
+    return [request_id.encode(), *GatewayCodec().encode_request(request(request_id, **kwargs))]
