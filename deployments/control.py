@@ -36,9 +36,20 @@ def status(config: Config, console: Console, *, as_json: bool) -> int:
 
 def _ask(management: str) -> dict[str, Any]:
     try:
-        return httpx.get(f"{management}/status", timeout=5, trust_env=False).json()  # type: ignore[no-any-return]
-    except httpx.HTTPError as exc:
-        return {"gateway": management, "problems": [f"does not answer: {exc}"], "models": [], "requests_in_flight": 0}
+        reply = httpx.get(f"{management}/status", headers=_authorization(), timeout=5, trust_env=False)
+        status: dict[str, Any] = reply.json()
+        if "problems" in status:
+            return status
+        problem = f"{status.get('error', {}).get('message', reply.text)} (a key in SLUICE_API_KEY is sent along)"
+    except (httpx.HTTPError, ValueError) as exc:
+        problem = f"does not answer: {exc}"
+    return {"gateway": management, "problems": [problem], "models": [], "requests_in_flight": 0}
+
+
+def _authorization() -> dict[str, str]:
+    """Off loopback, management asks for a key with the scope `metrics`."""
+    key = os.environ.get("SLUICE_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> None:

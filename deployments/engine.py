@@ -71,7 +71,7 @@ class Engine:
         self._id = uuid.uuid4().hex[:12]
         self._tasks = [
             asyncio.create_task(self._serve()),
-            asyncio.create_task(membership.watch(options.gateway_deployment, options.app, self._on_gateways)),
+            asyncio.create_task(self._watch_gateways()),
         ]
 
     async def _serve(self) -> None:
@@ -84,8 +84,12 @@ class Engine:
             log.exception("engine_core_lost", engine=self._id, error=type(exc).__name__)
             os._exit(1)
 
-    def _on_gateways(self, replicas: list[dict[str, Any]]) -> None:
-        self._outlet.allow(GatewayCard.from_metadata(metadata).public_key for metadata in replicas)
+    async def _watch_gateways(self) -> None:
+        def on_change(cards: list[GatewayCard]) -> None:
+            self._outlet.allow(card.public_key for card in cards)
+
+        options = self._options
+        await membership.watch(options.gateway_deployment, options.app, GatewayCard.from_metadata, on_change)
 
     async def record_replica_metadata(self) -> dict[str, Any]:
         from gateway.pool import vllm_seam

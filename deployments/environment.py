@@ -48,6 +48,7 @@ def ray(config: Config) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(haproxy.hard_stop_after_s),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
+        "REPORTER_UPDATE_INTERVAL_MS": "10000",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",

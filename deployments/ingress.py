@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import structlog
 
 from deployments import membership
 from gateway.config import Config
 from gateway.http.asgi import App
 from gateway.pool.acceptance import FrontSpec
+from gateway.pool.wire import EngineCard
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +32,16 @@ class Gateway:
     """A Serve deployment class, wrapped by `serve.ingress()` so that HAProxy may reach it too."""
 
     async def __init__(self, options: GatewayOptions, *_engines: object) -> None:  # type: ignore[misc]  # Serve awaits it
+        from gateway.pool.platform import select_cpu_platform
+
+        select_cpu_platform()
         from gateway.app import GatewayApp
 
-        self._gateway = GatewayApp(options.config, options.specs)
+        self._gateway = GatewayApp(options.config, options.specs, ray.util.get_node_ip_address())
 
-        async def watch(model: str, on_change: Callable[[list[dict[str, Any]]], None]) -> None:
-            await membership.watch(options.engine_deployments[model], options.app, on_change)
+        async def watch(model: str, on_change: Callable[[list[EngineCard]], None]) -> None:
+            deployment = options.engine_deployments[model]
+            await membership.watch(deployment, options.app, EngineCard.from_metadata, on_change)
 
         await self._gateway.open(watch)
 

@@ -5,8 +5,9 @@ A controller that cannot be reached leaves the last list standing; it is asked a
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import ray
 import structlog
 from ray.exceptions import RayError
@@ -19,10 +20,16 @@ RETRY_S = 0.5
 log = structlog.get_logger(__name__)
 
 Metadata = dict[str, Any]
+Card = TypeVar("Card")
 
 
-async def watch(deployment: str, app: str, on_change: Callable[[list[Metadata]], None]) -> None:
-    """Calls `on_change` with the metadata that each running replica of a deployment published, now and at each change."""
+async def watch(
+    deployment: str, app: str, read: Callable[[Metadata], Card], on_change: Callable[[list[Card]], None]
+) -> None:
+    """Calls `on_change` with the cards that the running replicas of a deployment published, now and at each change.
+
+    A card that `read` cannot read belongs to another version, and is left out.
+    """
     key = (LongPollNamespace.DEPLOYMENT_TARGETS, DeploymentID(name=deployment, app_name=app))
     snapshot = -1
     while ray.is_initialized():
@@ -38,4 +45,13 @@ async def watch(deployment: str, app: str, on_change: Callable[[list[Metadata]],
             continue
         snapshot = updates[key].snapshot_id
         replicas = updates[key].object_snapshot.running_replicas
-        on_change([replica.replica_metadata for replica in replicas if replica.replica_metadata])
+        cards = [_read(read, replica.replica_metadata) for replica in replicas if replica.replica_metadata]
+        on_change([card for card in cards if card is not None])
+
+
+def _read(read: Callable[[Metadata], Card], metadata: Metadata) -> Card | None:
+    try:
+        return read(metadata)
+    except msgspec.ValidationError as exc:
+        log.warning("card_not_understood", error=str(exc))
+        return None

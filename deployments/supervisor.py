@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import os
 import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,38 @@ from deployments.quantization import Served
 from deployments.run_state import RunState
 from gateway.config import Config
 from gateway.errors import ConfigError, OperatorError
+from gateway.http.certificates import server_context
 
 POLL_S = 0.25
 STOP_GRACE_S = 5.0
+DELETE_GRACE_S = 30.0
 
 
 class StartError(OperatorError):
     """Sluice did not come up; the message says why."""
+
+
+@contextlib.contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """One Sluice for each state directory, also while both are still starting. Raises StartError."""
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            running = RunState.read(state_dir)
+            who = f"pid {running.pid}" if running else "still starting"
+            raise StartError(f"Sluice is already running from {state_dir} ({who}); `sluice down` stops it") from exc
+        yield
+
+
+def check_tls(config: Config, where: str) -> None:
+    tls = config.gateway.listen.tls
+    if tls is not None:
+        try:
+            server_context(tls)
+        except OSError as exc:
+            raise ConfigError(where, "gateway.listen.tls", f"cannot be loaded: {exc}") from exc
 
 
 def check_ports(config: Config, where: str) -> None:
@@ -53,7 +79,14 @@ def _make_token(file: Path) -> None:
 
 
 def resolve(config: Config, where: str) -> list[Served]:
-    accelerator = quantization.detect() if config.accelerator == "auto" else config.accelerator
+    accelerator = quantization.installed()
+    if config.accelerator not in ("auto", accelerator):
+        raise ConfigError(
+            where,
+            "accelerator",
+            f"{config.accelerator} asked for, but the installed vLLM is the {accelerator} build; "
+            f"run make setup ACCELERATOR={config.accelerator}",
+        )
     return [quantization.resolve(model, accelerator, where) for model in config.models]
 
 
@@ -68,20 +101,22 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._state: RunState | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._step: asyncio.Future[Any] | None = None
 
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
         """Raises ConfigError or StartError; what had been started is stopped then too."""
+        with alone(self._config.state_dir):
+            await self._run(on_ready)
+
+    async def _run(self, on_ready: Callable[[RunState], None]) -> None:
         config = self._config
-        if (running := RunState.read(config.state_dir)) is not None:
-            raise StartError(
-                f"Sluice is already running from {config.state_dir} (pid {running.pid}); `sluice down` stops it"
-            )
         served = resolve(config, self._where)
+        check_tls(config, self._where)
         check_ports(config, self._where)
         _make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop.set)
         try:
             starting = asyncio.create_task(self._start(served))
@@ -95,10 +130,18 @@ class Supervisor:
         finally:
             if self._watcher is not None:
                 self._watcher.cancel()
+            if self._step is not None:
+                await asyncio.wait([self._step])
             await asyncio.to_thread(self._shutdown)
 
     def _say(self, text: str) -> None:
-        self._console.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/dim]  {text}")
+        with contextlib.suppress(OSError):  # a terminal that is gone must not keep us from stopping
+            self._console.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/dim]  {text}")
+
+    async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""
+        self._step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
+        return await asyncio.shield(self._step)
 
     async def _start(self, served: list[Served]) -> RunState:
         for one in served:
@@ -109,19 +152,19 @@ class Supervisor:
         from ray import serve
 
         config = self._config
-        context = await asyncio.to_thread(self._init_ray)
+        context = await self._blocking(self._init_ray)
         dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
         self._say("Ray is up" + (f", dashboard at {dashboard}" if dashboard else ""))
         from deployments.app import GATEWAY, build
 
         haproxy = config.gateway.haproxy
-        await asyncio.to_thread(
+        await self._blocking(
             serve.start,
             proxy_location="EveryNode" if haproxy.enabled else "Disabled",
             http_options={"host": haproxy.host, "port": haproxy.port},
         )
         target = serve.RunTarget(target=build(config, served), name=config.name, route_prefix="/")
-        await asyncio.to_thread(serve.run_many, [target], wait_for_applications_running=False)
+        await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
         listen = config.gateway.listen
         scheme = "https" if listen.tls else "http"
         state = RunState(
@@ -143,10 +186,14 @@ class Supervisor:
         import ray
 
         settings = self._config.ray
+        closed = {"worker_process_setup_hook": "deployments.closed_ports.close"}
         if settings.address is not None:
-            return ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR)
+            return ray.init(
+                address=settings.address, runtime_env=closed, log_to_driver=False, logging_level=logging.ERROR
+            )
         return ray.init(
             address="local",
+            runtime_env=closed,
             num_cpus=settings.logical_cpus,
             include_dashboard=settings.dashboard,
             dashboard_host=settings.dashboard_host,
@@ -159,19 +206,19 @@ class Supervisor:
         from deployments import membership
         from gateway.pool.wire import GatewayCard
 
-        def on_change(replicas: list[dict[str, Any]]) -> None:
+        def on_change(cards: list[GatewayCard]) -> None:
             assert self._state is not None
-            self._state.management = [GatewayCard.from_metadata(card).management for card in replicas]
+            self._state.management = [card.management for card in cards]
             self._state.write(self._config.state_dir)
 
-        await membership.watch(deployment, self._config.name, on_change)
+        await membership.watch(deployment, self._config.name, GatewayCard.from_metadata, on_change)
 
     async def _wait_running(self, ray: Any, serve: Any) -> None:
         """Until Serve calls the application running; each change of a replica's state is shown."""
         shown: dict[str, str] = {}
         while True:
             try:
-                application = (await asyncio.to_thread(serve.status)).applications[self._config.name]
+                application = (await self._blocking(serve.status)).applications[self._config.name]
             except (KeyError, ray.exceptions.RayError):
                 await asyncio.sleep(POLL_S)
                 continue
@@ -205,6 +252,13 @@ class Supervisor:
                     self._say(f"waiting: {reasons}")
                 await asyncio.sleep(POLL_S)
 
+    def _delete_application(self, serve: Any) -> None:
+        """Serve's own shutdown waits for 30 s only, whatever the replicas were promised for their drain."""
+        serve.delete(self._config.name, _blocking=False)
+        deadline = time.monotonic() + self._config.gateway.drain_s + DELETE_GRACE_S
+        while self._config.name in serve.status().applications and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
     def _shutdown(self) -> None:
         """Serve first, so that gateways and engines drain; then Ray; then whatever is left below this process."""
         import ray
@@ -214,7 +268,9 @@ class Supervisor:
         below = processes.descendants()
         if ray.is_initialized():
             with contextlib.suppress(ray.exceptions.RayError):
-                serve.shutdown() if self._config.ray.address is None else serve.delete(self._config.name)
+                self._delete_application(serve)
+                if self._config.ray.address is None:
+                    serve.shutdown()
             below += processes.descendants()
             ray.shutdown()
         killed = processes.end(list(set(below)), STOP_GRACE_S)

@@ -30,7 +30,7 @@ from gateway.pool.fingerprint import fingerprint
 from gateway.routing.backlog import Backlog, least_backlog
 from gateway.telemetry.metrics import Metrics
 
-Watch = Callable[[str, Callable[[list[dict[str, Any]]], None]], Awaitable[None]]
+Watch = Callable[[str, Callable[[list[wire.EngineCard]], None]], Awaitable[None]]
 """(model name, on change) → never returns: calls back with the cards of the engines that serve the model."""
 
 log = structlog.get_logger(__name__)
@@ -51,8 +51,8 @@ class ModelFront:
         backlogs = [Backlog(c.requests, c.prefill_tokens, c.load.requests, c.load.prefill_tokens) for c in channels]
         return least_backlog(backlogs, self._turn)
 
-    def on_engines(self, replicas: list[dict[str, Any]]) -> None:
-        self.pool.set_members([wire.EngineCard.from_metadata(metadata) for metadata in replicas])
+    def on_engines(self, cards: list[wire.EngineCard]) -> None:
+        self.pool.set_members(cards)
         if self.accept.max_model_len is not None:
             self._known.set()
 
@@ -64,15 +64,16 @@ class ModelFront:
 
 
 class GatewayApp:
-    """A gateway: `open` returns once its first engines are known and its ports answer; `close` drains."""
+    """A gateway: its ports answer once `open` returns, each model when its first engine is known; `close` drains."""
 
-    def __init__(self, config: Config, specs: Sequence[FrontSpec]) -> None:
+    def __init__(self, config: Config, specs: Sequence[FrontSpec], node_ip: str) -> None:
         self._config = config
+        self._node_ip = node_ip
         self._gateway_id = uuid.uuid4().hex[:12]
         self._peer = Peer()
         self._fronts = [ModelFront(spec, self._peer, config.gateway.engine_wait_s) for spec in specs]
         self._backends: dict[str, ModelBackend] = {}
-        self._watchers: list[asyncio.Future[None]] = []
+        self._tasks: list[asyncio.Future[None]] = []
         self._listeners: list[Listener] = []
         self._store = KeyStore(config.keys_file)
         self._metrics = Metrics(frozenset(ROUTES))
@@ -85,42 +86,50 @@ class GatewayApp:
             health=self.health,
             max_body=config.gateway.surface.max_body,
             on_end=self._metrics.request_ended,
+            known=frozenset(spec.name for spec in specs),
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
 
     @property
     def card(self) -> wire.GatewayCard:
         """Published through Serve: engines let in its key, `sluice status` asks its management port."""
-        return wire.GatewayCard(self._gateway_id, self._peer.keys.public.decode(), self._listeners[0].url)
+        management = self._listeners[0].url_at(self._node_ip)
+        return wire.GatewayCard(self._gateway_id, self._peer.keys.public.decode(), management)
 
     async def open(self, watch: Watch) -> None:
         gateway = self._config.gateway
-        for front in self._fronts:
-            self._watchers.append(asyncio.ensure_future(watch(front.spec.name, front.on_engines)))
-        for front in self._fronts:
-            self._backends[front.spec.name] = await front.open()
         management = ManagementApp(
             self.health, self.status, self._metrics.render, self._authenticate, gateway.management.host
         )
         own = Listen(host=gateway.management.host, port=gateway.management.port)
         sock = bind_or_any(own.host, own.port)
         self._listeners = [
-            Listener(management, own, gateway.keep_alive_s, drain_s=1, sock=sock),
-            Listener(self.door, gateway.listen, gateway.keep_alive_s, gateway.drain_s),
+            Listener(management, own, gateway.keep_alive_s, sock=sock),
+            Listener(self.door, gateway.listen, gateway.keep_alive_s),
         ]
         for listener in self._listeners:
             await listener.start()
+        for front in self._fronts:
+            self._tasks.append(asyncio.ensure_future(watch(front.spec.name, front.on_engines)))
+            self._tasks.append(asyncio.ensure_future(self._open_front(front)))
         log.info("gateway_open", gateway=self._gateway_id, url=self._listeners[1].url)
+
+    async def _open_front(self, front: ModelFront) -> None:
+        self._backends[front.spec.name] = await front.open()
+        log.info("model_open", model=front.spec.name, max_model_len=front.accept.max_model_len)
 
     async def close(self) -> None:
         """Not ready first, then no new requests, then running ones for at most `drain_s`."""
-        self.door.draining = True
+        if self._config.gateway.replicas > 1 and self._listeners:
+            self._listeners[1].stop_accepting()
+        await self.door.drain(self._config.gateway.drain_s)
         for listener in reversed(self._listeners):
             await listener.stop()
-        for watcher in self._watchers:
-            watcher.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for front in self._fronts:
+            await front.pool.close()
         for backend in self._backends.values():
-            await backend.pool.close()
             backend.front_end.close()
         self._peer.close()
 
@@ -139,13 +148,13 @@ class GatewayApp:
             "problems": self._fatal() + self._problems(),
             "models": [
                 {
-                    "name": backend.name,
-                    "max_model_len": backend.max_model_len,
-                    "streams": backend.pool.in_flight,
-                    "engines": [_engine_status(channel) for channel in backend.pool.channels],
-                    "refused": backend.pool.refused,
+                    "name": front.spec.name,
+                    "max_model_len": front.accept.max_model_len,
+                    "streams": front.pool.in_flight,
+                    "engines": [_engine_status(channel) for channel in front.pool.channels],
+                    "refused": front.pool.refused,
                 }
-                for backend in self._backends.values()
+                for front in self._fronts
             ],
         }
 
@@ -157,11 +166,18 @@ class GatewayApp:
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []
-        missing = [name for name, backend in self._backends.items() if not backend.pool.available]
-        return problems + [f"no engine for model {name}" for name in missing]
+        for front in self._fronts:
+            name = front.spec.name
+            if not front.pool.available:
+                problems.append(f"no engine for model {name}")
+            elif name not in self._backends:
+                problems.append(f"model {name} is being opened")
+        return problems
 
     def _fatal(self) -> list[str]:
-        return [f"front end of {name} failed" for name, b in self._backends.items() if b.front_end.errored]
+        failed = [name for name, backend in self._backends.items() if backend.front_end.errored]
+        ended = [task for task in self._tasks if task.done() and not task.cancelled() and task.exception() is not None]
+        return [f"front end of {name} failed" for name in failed] + [f"a task failed: {t.exception()!r}" for t in ended]
 
 
 def _policy(config: Config) -> SurfacePolicy:

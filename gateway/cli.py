@@ -85,13 +85,17 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
 
 
 def _up(config: Config, where: Path) -> int:
+    from deployments.run_state import RunState
     from deployments.supervisor import Supervisor
     from deployments.terminal import terminal_for_us
     from gateway.first_key import first_key, welcome
 
-    key = first_key(config, time.time())
     with terminal_for_us(config.state_dir / "sluice.log") as console:
-        asyncio.run(Supervisor(config, where, console).run(lambda state: welcome(console, config, state, key)))
+
+        def on_ready(running: RunState) -> None:
+            welcome(console, config, running, first_key(config, time.time()))
+
+        asyncio.run(Supervisor(config, where, console).run(on_ready))
     return 0
 
 
@@ -101,7 +105,7 @@ def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> in
     store, now = KeyStore(config.keys_file), time.time()
     match arguments.verb:
         case "create":
-            expires = now + arguments.days * 86400 if arguments.days else None
+            expires = None if arguments.days is None else now + arguments.days * 86400
             scopes = frozenset(arguments.scope or ("inference", "models"))
             record, plaintext = store.create(
                 name=arguments.name,

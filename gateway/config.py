@@ -1,6 +1,7 @@
 """The configuration: frozen models, unknown keys refused, every error naming the file and the key."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -170,9 +171,9 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":
-        names = [model.name for model in self.models]
+        names = [re.sub(r"[^A-Za-z0-9_]", "-", model.name) for model in self.models]
         if len(set(names)) != len(names):
-            raise ValueError("two models have the same name")
+            raise ValueError("two models have the same name, or names that differ only in punctuation")
         return self
 
 

@@ -1,10 +1,11 @@
-"""The load generator, a process of its own: reads a Job, connects, says `ready`, runs on `go`, says `over`, prints a Load."""
+"""The load generator, a process of its own: reads a Job, connects, says `ready`, runs on `go`, says `over`, writes a Load."""
 
 import asyncio
 import gc
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -70,7 +71,7 @@ async def _go() -> None:
 def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     load = uvloop.run(run(job))
-    sys.stdout.buffer.write(msgspec.json.encode(load) + b"\n")
+    Path(sys.argv[1]).write_bytes(msgspec.json.encode(load))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ class Role(StrEnum):
     RAYLET = "raylet"
     GCS = "GCS"
     DASHBOARD = "dashboard and agents"
+    SPARE = "spare Ray workers"
     SUPERVISOR = "sluice up"
     OTHER = "other"
 
@@ -24,6 +25,7 @@ _SIGNS: tuple[tuple[str, Role], ...] = (
     (r"^ray::.*ServeReplica:[^:]+:Gateway\b", Role.GATEWAY),
     (r"^ray::.*ServeReplica:[^:]+:Engine-", Role.REPLICA),
     (r"^ray::.*(ServeController|ProxyActor|HAProxyManager)", Role.SERVE),
+    (r"^ray::IDLE", Role.SPARE),
     (r"^(\S*/)?haproxy\s", Role.HAPROXY),
     (r"^(\S*/)?gcs_server\b", Role.GCS),
     (r"^(\S*/)?raylet\b", Role.RAYLET),

@@ -44,7 +44,7 @@ def vllm_flags(config: Config, where: str) -> tuple[list[str], dict[str, str]]:
     from deployments.engine import engine_args
 
     model = config.models[0]
-    accelerator = quantization.detect() if config.accelerator == "auto" else config.accelerator
+    accelerator = quantization.installed() if config.accelerator == "auto" else config.accelerator
     served = quantization.resolve(model, accelerator, where)
     flags: list[str] = []
     for name, value in engine_args(served).items():

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -36,7 +37,7 @@ def direct(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def resolve(requirements: list[str], constraints: list[str]) -> dict[str, dict]:
+def resolve(requirements: list[str], constraints: list[str]) -> dict[str, dict[str, Any]]:
     """Pip's own resolution, as {canonical name: package metadata}."""
     with tempfile.TemporaryDirectory() as folder:
         report, pins = Path(folder) / "report.json", Path(folder) / "constraints.txt"
@@ -50,7 +51,7 @@ def resolve(requirements: list[str], constraints: list[str]) -> dict[str, dict]:
     return {canonicalize_name(item["metadata"]["name"]): item["metadata"] for item in items}
 
 
-def reachable(found: dict[str, dict], roots: list[str], left_out: set[str]) -> dict[str, str]:
+def reachable(found: dict[str, dict[str, Any]], roots: list[str], left_out: set[str]) -> dict[str, str]:
     """{name: version} of all that the roots need, never walking through a left-out package."""
     kept: dict[str, str] = {}
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -64,10 +65,14 @@ def reachable(found: dict[str, dict], roots: list[str], left_out: set[str]) -> d
         kept[name] = found[name]["version"]
         for line in found[name].get("requires_dist", []):
             child = Requirement(line)
-            environments = [default_environment() | {"extra": extra} for extra in (extras or {""})]
+            environments = [_environment(extra) for extra in (extras or {""})]
             if child.marker is None or any(child.marker.evaluate(env) for env in environments):
                 todo.append(child)
     return kept
+
+
+def _environment(extra: str) -> dict[str, str]:
+    return {name: str(value) for name, value in default_environment().items()} | {"extra": extra}
 
 
 def write(name: str, pins: dict[str, str], extra: list[str]) -> None:
@@ -107,4 +112,6 @@ def check() -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only compare the closures with the .in files")
-    sys.exit(check() if parser.parse_args().check else lock())
+    if parser.parse_args().check:
+        sys.exit(check())
+    lock()

@@ -22,5 +22,3 @@ def _rank(item: pytest.Item) -> int:
     if (destructive := item.get_closest_marker("destructive")) is not None:
         return 2 + int(destructive.kwargs.get("order", 0))
     return 0 if item.get_closest_marker("live") is None else 1
-
-

@@ -12,10 +12,12 @@ from typing import Any
 import structlog
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.exceptions import VLLMError
 from vllm.parser.abstract_parser import DelegatingParser
 from vllm.parser.engine.adapters import ParserEngineToolAdapter
 
 from gateway.errors import HttpError, Internal
+from gateway.http.body import ClientGone
 from gateway.http.chunks import DONE, ChatChunks, Chunks, CompletionChunks, Head
 from gateway.http.relay import engine_lost
 from gateway.http.reply import Reply
@@ -24,7 +26,12 @@ from gateway.http.vllm_errors import vllm_error_text
 from gateway.pool.context import RequestContext, current
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-NOT_PLAIN = {"tools", "tool_choice", "logprobs", "top_logprobs", "functions", "suffix", "reasoning_effort", "thinking"}
+# What a plain stream may ask for: fields that change which tokens come, not how they are told.
+PLAIN = frozenset(
+    """model messages prompt stream stream_options max_tokens max_completion_tokens min_tokens temperature top_p top_k min_p
+    presence_penalty frequency_penalty repetition_penalty seed stop stop_token_ids include_stop_str_in_output ignore_eos
+    skip_special_tokens spaces_between_special_tokens logit_bias n response_format structured_outputs user""".split()
+)
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +76,7 @@ class DirectStreams:
 
     def takes(self, path: str, body: dict[str, Any]) -> bool:
         """Whether a request is a plain stream."""
-        if not body.get("stream") or body.get("n", 1) != 1 or not NOT_PLAIN.isdisjoint(body):
+        if body.get("stream") is not True or body.get("n", 1) != 1 or not body.keys() <= PLAIN:
             return False
         prompt = body.get("prompt")
         several = isinstance(prompt, list) and len(prompt) > 0 and not isinstance(prompt[0], int)
@@ -100,6 +107,8 @@ class DirectStreams:
             writer.write(tail)
             await writer.flushed()
             await reply.end()
+        except TimeoutError as exc:
+            raise ClientGone from exc
         finally:
             writer.abandon()
         return True
@@ -128,6 +137,8 @@ class DirectStreams:
         except Exception as exc:
             if context.engine_lost:
                 raise engine_lost() from exc
+            if not isinstance(exc, VLLMError):
+                raise
             described: str = self._chat.create_streaming_error_response(exc)
             raise vllm_error_text(described.encode()) from exc
         if last is None:

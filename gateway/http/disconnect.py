@@ -1,14 +1,17 @@
 """Ends work whose client has gone. Starlette notices only when it sends, and during a long prefill nothing is sent."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.http.asgi import Receive
 
 
-async def while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> bool:
-    """Run `work` to its end, or cancel it once the client is gone (False). The request body must have been read."""
+async def while_connected(work: Coroutine[Any, Any, None], receive: Receive, ended: Callable[[], bool]) -> bool:
+    """Run `work` to its end, or cancel it once the client is gone (False). The request body must have been read.
+
+    A server reports a disconnect after a complete response too: with `ended` true it cancels nothing.
+    """
     me = asyncio.current_task()
     assert me is not None
     gone = False
@@ -17,8 +20,9 @@ async def while_connected(work: Coroutine[Any, Any, None], receive: Receive) -> 
         nonlocal gone
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone = True
-        me.cancel()
+        if not ended():
+            gone = True
+            me.cancel()
 
     watcher = asyncio.create_task(watch())
     try:

@@ -1,8 +1,10 @@
 """The gateway's door: who asks, what for, and to which backend it goes. Reads top to bottom as a request lives."""
 
+import asyncio
+import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +20,7 @@ from gateway.http.reply import Reply
 from gateway.http.surface import Route, SurfacePolicy, admit, match
 from gateway.pool.context import RequestContext, current
 
+CUT_GRACE_S = 2.0
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 log = structlog.get_logger(__name__)
@@ -59,8 +62,23 @@ class Door:
     max_body: int
     body_timeout_s: float = 60.0
     on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
+    known: Collection[str] = ()
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
+    _running: set["asyncio.Task[Any]"] = field(default_factory=set, init=False)
+    _cutting: bool = field(default=False, init=False)
+
+    async def drain(self, limit_s: float) -> None:
+        """No new requests; running ones end by themselves within the limit, or are told that they were cut off."""
+        self.draining = True
+        running = set(self._running)
+        if running:
+            _, late = await asyncio.wait(running, timeout=limit_s)
+            self._cutting = True
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=CUT_GRACE_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -73,6 +91,9 @@ class Door:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = time.perf_counter()
         reply = Reply(send, uuid.uuid4().hex)
+        me = asyncio.current_task()
+        assert me is not None
+        self._running.add(me)
         self.in_flight += 1
         try:
             await self._serve(scope, receive, reply)
@@ -80,10 +101,16 @@ class Door:
             reply.status = reply.status or 499
         except SluiceError as err:
             await reply.error(err)
+        except asyncio.CancelledError:
+            if not self._cutting:
+                raise
+            me.uncancel()
+            await reply.error(ShuttingDown("This gateway shut down before the request had ended."))
         except Exception:
             log.exception("request_failed", request_id=reply.request_id, path=scope["path"])
             await reply.error(Internal("unexpected"))
         finally:
+            self._running.discard(me)
             self.in_flight -= 1
             self.on_end(scope["path"], reply.status or 499, time.perf_counter() - begun)
 
@@ -112,10 +139,12 @@ class Door:
         current.set(context)
         trace = [(name, value) for name in TRACE_HEADERS if (value := header(headers, name)) is not None]
         work = _answer(backend, route, admitted.body, reply, context, trace)
-        if not await while_connected(work, receive):
+        if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
 
     def _backend(self, name: object) -> Backend:
+        if isinstance(name, str) and name in self.known and name not in self.backends:
+            raise NoEngine(f"'{name}' is starting: no engine has been there yet.", retry_after=5)
         if not isinstance(name, str) or name not in self.backends:
             raise ModelNotFound(
                 f"The model {name!r:.80} does not exist; GET /v1/models lists those served.", param="model"
@@ -132,7 +161,7 @@ async def _answer(
 
 
 def _names(dropped: tuple[str, ...]) -> bytes:
-    return ",".join(dropped).encode("ascii", "replace")[:1024]
+    return re.sub(rb"[^\x21-\x7e]", b"?", ",".join(dropped).encode("ascii", "replace"))[:1024]
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

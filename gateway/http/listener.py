@@ -3,18 +3,15 @@
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
-import structlog
 import uvicorn
 
-from gateway.config import Listen, Tls
+from gateway.config import Listen
 from gateway.http.asgi import App
+from gateway.http.certificates import Certificates
 from gateway.http.protocol import BoundedHttp
-
-log = structlog.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -48,21 +45,16 @@ def bind_or_any(host: str, port: int) -> socket.socket:
 
 
 class Listener:
-    """Started once; `stop` lets running responses end for at most `drain_s`."""
+    """Started once. Whoever stops it has drained its app: what still runs then is cut off."""
 
-    def __init__(
-        self, app: App, listen: Listen, keep_alive_s: int, drain_s: float, sock: socket.socket | None = None
-    ) -> None:
+    def __init__(self, app: App, listen: Listen, keep_alive_s: int, sock: socket.socket | None = None) -> None:
         self._socket = sock or _bind(listen.host, listen.port, shared=True)
         self._tls = listen.tls
+        self._certificates = None if listen.tls is None else Certificates(listen.tls)
         tls: dict[str, Any] = {}
-        if listen.tls is not None:
-            tls = {
-                "ssl_certfile": str(listen.tls.certificate),
-                "ssl_keyfile": str(listen.tls.key),
-                "ssl_ca_certs": str(listen.tls.client_ca) if listen.tls.client_ca else None,
-                "ssl_cert_reqs": ssl.CERT_REQUIRED if listen.tls.client_ca else ssl.CERT_NONE,
-            }
+        if listen.tls is not None and self._certificates is not None:
+            first = self._certificates.context
+            tls = {"ssl_certfile": str(listen.tls.certificate), "ssl_context_factory": lambda *_: first}
         self._config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -73,7 +65,7 @@ class Listener:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=keep_alive_s,
-            timeout_graceful_shutdown=max(1, int(drain_s)),
+            timeout_graceful_shutdown=1,
             **tls,
         )
         self._server = _Server(self._config)
@@ -86,6 +78,14 @@ class Listener:
     @property
     def url(self) -> str:
         host = self._socket.getsockname()[0]
+        return self._at(host)
+
+    def url_at(self, node_ip: str) -> str:
+        """`url`, with the node's address in place of one that means all interfaces."""
+        host = self._socket.getsockname()[0]
+        return self._at(node_ip if host in ("0.0.0.0", "::") else host)  # noqa: S104  compared, not bound
+
+    def _at(self, host: str) -> str:
         return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def start(self) -> None:
@@ -95,8 +95,13 @@ class Listener:
             if self._tasks[0].done():
                 self._tasks[0].result()
                 raise RuntimeError("the HTTP server ended at start")
-        if self._tls is not None:
-            self._tasks.append(asyncio.create_task(self._rotate(self._tls)))
+        if self._certificates is not None:
+            self._tasks.append(asyncio.create_task(self._certificates.rotate()))
+
+    def stop_accepting(self) -> None:
+        """New connections go to the other gateways that share the port; open ones stay."""
+        for server in self._server.servers:
+            server.close()
 
     async def stop(self) -> None:
         self._server.should_exit = True
@@ -104,27 +109,3 @@ class Listener:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._socket.close()
-
-    async def _rotate(self, tls: Tls) -> None:
-        """New handshakes use new files; a pair that does not load (half-written, mismatched) leaves the old one in use."""
-        seen = _stamp(tls)
-        while True:
-            await asyncio.sleep(tls.reload_s)
-            try:
-                now = _stamp(tls)
-                if now == seen or self._config.ssl is None:
-                    continue
-                ssl.create_default_context().load_cert_chain(tls.certificate, tls.key)
-                self._config.ssl.load_cert_chain(tls.certificate, tls.key)
-                if tls.client_ca is not None:
-                    self._config.ssl.load_verify_locations(tls.client_ca)
-            except OSError as exc:
-                log.warning("certificate_not_loaded", certificate=str(tls.certificate), error=str(exc))
-                continue
-            seen = now
-            log.info("certificate_loaded", certificate=str(tls.certificate))
-
-
-def _stamp(tls: Tls) -> tuple[tuple[int, int], ...]:
-    files = [file for file in (tls.certificate, tls.key, tls.client_ca) if file is not None]
-    return tuple((stat.st_mtime_ns, stat.st_ino) for stat in (file.stat() for file in files))

@@ -12,6 +12,7 @@ from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
 
 ERROR_CHUNKS = (b'data: {"error"', b"event: error\n")
+GONE_S = 0.05
 KEPT_HEADERS = (b"content-type", b"content-length")
 
 
@@ -54,14 +55,29 @@ class Relay:
             "client": None,
             "server": None,
         }
-        unread = [payload]
+        unread, gone = [payload], asyncio.Event()
 
         async def receive() -> Message:
             if unread:
                 return {"type": "http.request", "body": unread.pop(), "more_body": False}
-            return await _never()
+            await gone.wait()
+            return {"type": "http.disconnect"}
 
-        await self._app(scope, receive, self._send)
+        answering = asyncio.ensure_future(self._app(scope, receive, self._send))
+        try:
+            await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            # A handler of vLLM's may run in a task of its own, which a disconnect ends and a cancellation would leave running;
+            # a stream of Starlette's notices nothing but the cancellation.
+            gone.set()
+            await asyncio.wait([answering], timeout=GONE_S)
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            raise
+        except Exception as exc:
+            if self._context.engine_lost:
+                raise engine_lost() from exc
+            raise
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -83,9 +99,3 @@ class Relay:
 
     def _error(self, err: SluiceError) -> SluiceError:
         return engine_lost() if self._context.engine_lost else err
-
-
-async def _never() -> Message:
-    """The disconnect is watched for outside (disconnect.py), which cancels all of this."""
-    await asyncio.get_running_loop().create_future()
-    raise AssertionError

@@ -2,7 +2,7 @@
 
 from gateway.errors import SluiceError, face_of
 from gateway.http import envelope
-from gateway.http.asgi import Headers, Message, Send
+from gateway.http.asgi import Headers, Send
 
 
 class Reply:
@@ -18,9 +18,9 @@ class Reply:
         self.ended = False
 
     async def start(self, status: int, headers: Headers) -> None:
-        self.status = status
         own = [(b"x-request-id", self.request_id.encode()), *self.extra]
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
+        self.status = status
 
     async def write(self, chunk: bytes) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -45,12 +45,3 @@ class Reply:
             return
         event = envelope.sse_event(err, self.events, request_id=self.request_id)
         await self.end(event + b"data: [DONE]\n\n" if self.events == "chat" else event)
-
-    async def forward(self, message: Message) -> None:
-        """A message of an inner ASGI app that answers on our behalf."""
-        if message["type"] == "http.response.start":
-            await self.start(message["status"], message["headers"])
-        elif message.get("more_body", False):
-            await self.write(message.get("body", b""))
-        else:
-            await self.end(message.get("body", b""))

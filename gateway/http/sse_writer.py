@@ -12,6 +12,7 @@ from typing import Any
 from gateway.http.asgi import Headers
 from gateway.http.reply import Reply
 
+STALL_S = 120.0
 SSE_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
@@ -61,9 +62,10 @@ class SseWriter:
             self._step(self._reply.write(chunk))
 
     async def flushed(self) -> None:
-        """Raises what the connection raised, if it did."""
+        """Raises what the connection raised, if it did, and TimeoutError if the client takes nothing for STALL_S."""
         if self._slow is not None:
-            await self._slow
+            async with asyncio.timeout(STALL_S):
+                await self._slow
         if self._broken is not None:
             raise self._broken
 
@@ -91,5 +93,7 @@ class SseWriter:
             while self._buffer:
                 pending, self._buffer = b"".join(self._buffer), []
                 await self._reply.write(pending)
+        except Exception as exc:  # noqa: BLE001  as above
+            self._broken = exc
         finally:
             self._slow = None

@@ -104,7 +104,11 @@ class EnginePool:
         self, request_id: str, request: Any, prompt_tokens: int, context: RequestContext | None = None
     ) -> None:
         self._flights[request_id] = Flight(request, prompt_tokens, context)
-        await self._dispatch(request_id)
+        try:
+            await self._dispatch(request_id)
+        except BaseException:
+            self._chore(self.abort([request_id]))
+            raise
 
     async def abort(self, request_ids: Iterable[str]) -> None:
         by_channel: dict[EngineChannel, list[bytes]] = {}
@@ -128,9 +132,12 @@ class EnginePool:
 
     async def _dispatch(self, request_id: str) -> None:
         """Send a flight to the picked engine; park it while there is none, for at most `wait_s`."""
-        flight = self._flights[request_id]
+        flight = self._flights.get(request_id)
+        if flight is None or flight.channel is not None:
+            return
         frames = [request_id.encode(), *self._codec.encode_request(flight.request)]
-        while candidates := [c for c in self._channels.values() if c.open]:
+        failed: set[EngineChannel] = set()
+        while candidates := [c for c in self._channels.values() if c.open and c not in failed]:
             channel = candidates[self._pick(candidates)]
             flight.channel = channel
             channel.requests += 1
@@ -138,6 +145,7 @@ class EnginePool:
             try:
                 await channel.send(wire.ADD, frames)
             except ChannelLostError:
+                failed.add(channel)
                 if flight.channel is channel:
                     self._unload(flight)
                     continue

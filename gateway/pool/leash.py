@@ -17,12 +17,22 @@ def hold_children() -> None:
 
 
 def tie_to_parent() -> None:
-    """In a direct child of the replica: ask the kernel for SIGKILL at the parent's death. Elsewhere: nothing."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if parent is None or int(parent) != os.getppid():
+    """In a direct child of the replica: ask the kernel for SIGKILL at the parent's death. Outside a replica: nothing."""
+    parent = int(os.environ.get(PARENT_VARIABLE, "0"))
+    if parent in (0, os.getpid()):
+        return
+    if parent != os.getppid():
+        _follow(parent)
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
-    if os.getppid() != int(parent):
+    _follow(parent)
+
+
+def _follow(replica: int) -> None:
+    """For a process that was still starting when the replica was killed."""
+    try:
+        os.kill(replica, 0)
+    except ProcessLookupError:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,7 @@
 """The engine replica's side: serves one engine core's tokens to any number of gateways, one message per step and gateway."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,9 +30,10 @@ class Core(Protocol):
 
 @dataclass(slots=True)
 class Owned:
-    """One request in the core: whose it is, and its prompt tokens until its prefill is done (then 0)."""
+    """One request in the core: whose it is, what its gateway calls it, and its prompt tokens until its prefill is done (then 0)."""
 
     gateway: bytes
+    request_id: str
     prefill_tokens: int
 
 
@@ -44,6 +46,9 @@ class EngineOutlet:
         self._allow = AllowList(self._peer.context)
         self._socket = self._peer.context.socket(zmq.ROUTER)
         self._owned: dict[str, Owned] = {}
+        # The core dies of an id that it still knows, and keeps aborts of an id for later: none is ever used twice.
+        self._named: dict[tuple[bytes, str], str] = {}
+        self._numbers = itertools.count()
         self._seen: dict[bytes, float] = {}
         self._leaving = False
         self._idle = asyncio.Event()
@@ -112,6 +117,7 @@ class EngineOutlet:
                 by_gateway.setdefault(owned.gateway, []).append(output)
                 if output.finish_reason is not None:
                     self._release(output.request_id)
+                output.request_id = owned.request_id
             for gateway, outputs in by_gateway.items():
                 await self._send(gateway, [wire.OUTPUTS, *self._core.encode_outputs(batch, outputs)])
 
@@ -124,12 +130,18 @@ class EngineOutlet:
             if gateway not in self._seen:
                 continue
             self._seen[gateway] = clock()
-            if kind == wire.ADD:
-                await self._add(gateway, frames)
-            elif kind == wire.ABORT:
-                await self._abort([frame.decode() for frame in frames])
-            elif kind == wire.PING:
-                await self._send(gateway, [wire.PONG, msgspec.msgpack.encode(self.load)])
+            try:
+                await self._handle(gateway, kind, frames)
+            except (ValueError, IndexError) as exc:
+                await self._drop(gateway, f"malformed message: {exc}")
+
+    async def _handle(self, gateway: bytes, kind: bytes, frames: list[bytes]) -> None:
+        if kind == wire.ADD:
+            await self._add(gateway, frames)
+        elif kind == wire.ABORT:
+            await self._abort(self._core_ids(gateway, [frame.decode() for frame in frames]))
+        elif kind == wire.PING:
+            await self._send(gateway, [wire.PONG, msgspec.msgpack.encode(self.load)])
 
     async def _welcome(self, gateway: bytes, frames: list[bytes]) -> None:
         if frames != [str(wire.PROTOCOL).encode()]:
@@ -148,19 +160,27 @@ class EngineOutlet:
             await self._send(gateway, [wire.REFUSED, frames[0], str(exc).encode()])
             return
         self._idle.clear()
-        self._owned[request_id] = Owned(gateway, len(request.prompt_token_ids or ()))
+        core_id = request.request_id = f"{request_id}~{next(self._numbers)}"
+        self._named[gateway, request_id] = core_id
+        self._owned[core_id] = Owned(gateway, request_id, len(request.prompt_token_ids or ()))
         await self._core.add(request)
 
-    async def _abort(self, request_ids: list[str]) -> None:
-        known = [request_id for request_id in request_ids if self._release(request_id)]
-        if known:
-            await self._core.abort(known)
+    def _core_ids(self, gateway: bytes, request_ids: list[str]) -> list[str]:
+        """Those of a gateway's own requests that the core still has, by the core's ids."""
+        names = (self._named.get((gateway, request_id)) for request_id in request_ids)
+        return [name for name in names if name is not None]
 
-    def _release(self, request_id: str) -> bool:
-        known = self._owned.pop(request_id, None) is not None
+    async def _abort(self, core_ids: list[str]) -> None:
+        for core_id in core_ids:
+            self._release(core_id)
+        if core_ids:
+            await self._core.abort(core_ids)
+
+    def _release(self, core_id: str) -> None:
+        owned = self._owned.pop(core_id)
+        self._named.pop((owned.gateway, owned.request_id), None)
         if not self._owned:
             self._idle.set()
-        return known
 
     async def _send(self, gateway: bytes, frames: list[Any]) -> None:
         try:

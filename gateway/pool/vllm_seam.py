@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import vllm
-from vllm import platforms
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.sampling_params import SamplingParams
 from vllm.tasks import SupportedTask
@@ -103,22 +102,16 @@ def _divert(state: RequestState, tap: Tap) -> None:
     make_request_output, detokenizer = state.make_request_output, state.detokenizer
     assert detokenizer is not None
 
-    def divert(new_token_ids: list[int], pooling: Any, finish_reason: Any, *rest: Any, **more: Any) -> Any:
+    def divert(
+        new_token_ids: list[int], pooling_output: Any, finish_reason: Any, *rest: Any, **more: Any
+    ) -> Any:  # vLLM calls it by position for outputs and by these names for aborts
         if finish_reason is not None:
-            del vars(state)["make_request_output"]
-            return make_request_output(new_token_ids, pooling, finish_reason, *rest, **more)
+            vars(state).pop("make_request_output", None)
+            return make_request_output(new_token_ids, pooling_output, finish_reason, *rest, **more)
         tap.on_text(detokenizer.get_next_output_text(False, True), len(new_token_ids))
         return None
 
     vars(state)["make_request_output"] = divert
-
-
-def select_cpu_platform() -> None:
-    """A gateway never computes: with the CUDA wheel and no device vLLM's platform is unspecified and config building fails."""
-    if not platforms.current_platform.is_cpu():
-        from vllm.platforms.cpu import CpuPlatform
-
-        platforms.current_platform = CpuPlatform()
 
 
 @contextlib.contextmanager
@@ -153,7 +146,6 @@ async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
     from vllm.entrypoints.launchers.app import build_app
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
 
-    select_cpu_platform()
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(list(flags))
     engine_args = AsyncEngineArgs.from_cli_args(args)
     vllm_config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)

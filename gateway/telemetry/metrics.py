@@ -30,13 +30,9 @@ class Metrics:
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def gauge(self, name: str, text: str, read: Callable[[], float], labels: dict[str, str] | None = None) -> None:
-        """A value read at scrape time; one call per label set."""
-        existing = self.registry._names_to_collectors.get(name)  # noqa: SLF001  the registry has no public look-up
-        gauge = (
-            existing if isinstance(existing, Gauge) else Gauge(name, text, list(labels or {}), registry=self.registry)
-        )
-        (gauge.labels(**labels) if labels else gauge).set_function(read)
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A value read at scrape time."""
+        Gauge(name, text, registry=self.registry).set_function(read)
 
     def render(self) -> bytes:
         """Prometheus' text format."""

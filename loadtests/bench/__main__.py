@@ -13,10 +13,10 @@ from rich.console import Console
 
 from gateway import __version__
 from loadtests.bench.bars import bars, row
-from loadtests.bench.plan import QUICK, Plan
+from loadtests.bench.plan import BARE, OWN, QUICK, Plan
 from loadtests.bench.probe import machine
 from loadtests.bench.results import SCHEMA, Results, without_paths, write
-from loadtests.bench.session import Session, with_options
+from loadtests.bench.session import Session
 from loadtests.bench.table import show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m loadtests.bench", description=__doc__.partition(":")[2].strip() if __doc__ else ""
     )
     root.add_argument("--quick", action="store_true", help="a smoke run of about two minutes; its figures are rough")
-    root.add_argument("--pairs", type=int, help="rounds at 64 streams (default: 7)")
+    root.add_argument("--pairs", type=int, help="rounds at 64 streams (default: 5)")
     root.add_argument("--streams", type=_numbers, help="comma-separated (default: 1,16,64,128)")
     root.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml", help="what both systems serve")
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/bench-<date>.json)")
@@ -69,7 +69,7 @@ def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    plan = with_options(QUICK if arguments.quick else Plan(), arguments.streams, arguments.pairs)
+    plan = (QUICK if arguments.quick else Plan()).with_options(arguments.streams, arguments.pairs)
     before, sha = machine(), commit()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
 
@@ -90,8 +90,8 @@ def main() -> None:
         commit=sha,
         machine=before,
         versions=versions(),
-        bare_vllm=without_paths(session.servers["bare vLLM"].settings, names),
-        sluice=without_paths(session.servers["Sluice"].settings, names),
+        bare_vllm=without_paths(session.settings[BARE], names),
+        sluice=without_paths(session.settings[OWN], names),
         idle_cores={name: {role.value: cores for role, cores in roles.items()} for name, roles in session.idle.items()},
         memory={name: {role.value: used for role, used in roles.items()} for name, roles in session.memory.items()},
         alone_ratio=session.alone_ratio(),

@@ -1,17 +1,41 @@
 """Samples → rows and the promises measured against them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from loadtests.arithmetic import Spread, paired_differences, paired_ratios, percentile, spread
 from loadtests.bench.plan import BARE, HAPROXY, HEADLINE, OWN
 from loadtests.bench.probe import Shot
 from loadtests.bench.results import Bar, Row, Sample
 
+Figure = Callable[[Sample], float]
 
-def chosen(samples: Iterable[Sample], door: str, streams: int, *, pinned: bool = False) -> list[Sample]:
+
+def requests(sample: Sample) -> float:
+    return sample.requests_per_s
+
+
+def front_cpu(sample: Sample) -> float:
+    return sample.front_us
+
+
+def chosen(samples: Iterable[Sample], phase: str, door: str, streams: int, *, pinned: bool = False) -> list[Sample]:
     """In the order of their pairs."""
-    found = [s for s in samples if (s.door, s.streams, s.pinned) == (door, streams, pinned)]
+    found = [s for s in samples if (s.phase, s.door, s.streams, s.pinned) == (phase, door, streams, pinned)]
     return sorted(found, key=lambda sample: sample.pair)
+
+
+def ratio(figure: Figure, samples: Sequence[Sample], door: str, streams: int, *, pinned: bool = False) -> Spread:
+    """Of a door to bare vLLM beside it, pair by pair."""
+    ours, theirs = (
+        [figure(sample) for sample in chosen(samples, door, side, streams, pinned=pinned)] for side in (door, BARE)
+    )
+    return spread(paired_ratios(ours, theirs))
+
+
+def ttft_difference(samples: Sequence[Sample], door: str) -> Spread:
+    """Milliseconds between the medians at one stream."""
+    ours, theirs = ([sample.ttft_p50_ms for sample in chosen(samples, door, side, 1)] for side in (door, BARE))
+    return spread(paired_differences(ours, theirs))
 
 
 def row(shots: Sequence[Shot]) -> Row:
@@ -29,37 +53,25 @@ def row(shots: Sequence[Shot]) -> Row:
         ttft_p99_ms=percentile(ttft, 0.99) * 1e3,
         gap_p50_ms=percentile(gaps, 0.5) * 1e3,
         gap_p99_ms=percentile(gaps, 0.99) * 1e3,
+        events_per_token=sum(s.token_events for s in samples) / max(1, sum(s.tokens for s in samples)),
         front_us=spread([s.front_us for s in samples]),
         core_us=spread([s.core_us for s in samples]),
         client_us=spread([s.client_us for s in samples]),
     )
 
 
-def requests_ratio(samples: Sequence[Sample], door: str, streams: int, *, pinned: bool = False) -> Spread:
-    ours, theirs = (chosen(samples, name, streams, pinned=pinned) for name in (door, BARE))
-    return spread(paired_ratios([s.requests_per_s for s in ours], [s.requests_per_s for s in theirs]))
-
-
-def cpu_ratio(samples: Sequence[Sample], door: str, streams: int, *, pinned: bool = False) -> Spread:
-    ours, theirs = (chosen(samples, name, streams, pinned=pinned) for name in (door, BARE))
-    return spread(paired_ratios([s.front_us for s in ours], [s.front_us for s in theirs]))
-
-
-def ttft_difference(samples: Sequence[Sample], door: str) -> Spread:
-    """Milliseconds between the medians at one stream."""
-    ours, theirs = (chosen(samples, name, 1) for name in (door, BARE))
-    return spread(paired_differences([s.ttft_p50_ms for s in ours], [s.ttft_p50_ms for s in theirs]))
-
-
 def bars(samples: Sequence[Sample]) -> list[Bar]:
     """Those whose points were measured."""
     found = []
-    if chosen(samples, BARE, HEADLINE):
+    if chosen(samples, OWN, BARE, HEADLINE):
+        rate, cpu = (ratio(figure, samples, OWN, HEADLINE) for figure in (requests, front_cpu))
+        through = ratio(front_cpu, samples, HAPROXY, HEADLINE)
         found += [
-            Bar("requests/s at 64 streams, own port", "×", requests_ratio(samples, OWN, HEADLINE), 1.00, 1.20, True),
-            Bar("front-end CPU per token, own port", "×", cpu_ratio(samples, OWN, HEADLINE), 0.80, 0.50, False),
-            Bar("front-end CPU per token, HAProxy", "×", cpu_ratio(samples, HAPROXY, HEADLINE), 1.10, 0.80, False),
+            Bar("requests/s at 64 streams, own port", "×", rate, bar=1.00, aim=1.20, higher_is_better=True),
+            Bar("front-end CPU per token, own port", "×", cpu, bar=0.80, aim=0.50, higher_is_better=False),
+            Bar("front-end CPU per token, HAProxy", "×", through, bar=1.10, aim=0.80, higher_is_better=False),
         ]
-    if chosen(samples, BARE, 1):
-        found.append(Bar("TTFT p50 at 1 stream, own port", "ms", ttft_difference(samples, OWN), 1.0, 0.3, False))
+    if chosen(samples, OWN, BARE, 1):
+        ttft = ttft_difference(samples, OWN)
+        found.append(Bar("TTFT p50 at 1 stream, own port", "ms", ttft, bar=1.0, aim=0.3, higher_is_better=False))
     return found

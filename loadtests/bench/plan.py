@@ -1,65 +1,72 @@
 """What is measured, how often and how long."""
 
-from collections.abc import Iterator
+import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
 BARE: Final = "bare vLLM"
 OWN: Final = "Sluice, own port"
 HAPROXY: Final = "Sluice, HAProxy"
-DOORS: Final = (BARE, OWN, HAPROXY)
+DOORS: Final = (OWN, HAPROXY)
+"""Each is measured in a phase of its own, with a Sluice of its own, in pairs with the same bare vLLM."""
 
 HEADLINE: Final = 64
 MAX_TOKENS: Final = 64
+WARM_UP, COMPARISON, ALONE = 901, 902, 903
+"""Numbers of rounds that are no pairs, as far as their prompts go."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`pairs` rounds at the headline point; the other points take fewer."""
+    """`pairs` rounds at the headline point of each phase; the other points take fewer."""
 
     streams: tuple[int, ...] = (1, 16, 64, 128)
-    pairs: int = 7
+    pairs: int = 5
     side_pairs: int = 3
-    single_pairs: int = 5
-    pinned_pairs: int = 3
+    pinned_pairs: int = 2
     warmups: int = 256
     idle_s: float = 15.0
-    samples_compared: int = 24
-    alone: int = 3
+    samples_compared: int = 16
+    alone: int = 2
     batching: bool = True
     shrink: int = 1
 
     def rounds(self, streams: int) -> int:
-        if streams == HEADLINE:
-            return self.pairs
-        return min(self.pairs, self.single_pairs if streams == 1 else self.side_pairs)
+        return self.pairs if streams == HEADLINE else min(self.pairs, self.side_pairs)
 
     def requests(self, streams: int) -> int:
         """Enough for some seconds under load on a small machine."""
         size = {1: 64, 16: 256}.get(streams, max(512, 6 * streams))
         return max(streams, size // self.shrink)
 
+    def with_options(self, streams: tuple[int, ...] | None, pairs: int | None) -> "Plan":
+        """As a person asked for; None leaves a choice as it is."""
+        return dataclasses.replace(
+            self,
+            streams=self.streams if streams is None else streams,
+            pairs=self.pairs if pairs is None else pairs,
+        )
+
 
 QUICK: Final = Plan(
     streams=(1, 64),
     pairs=2,
-    single_pairs=2,
     pinned_pairs=1,
     warmups=64,
     idle_s=5.0,
     samples_compared=4,
     alone=0,
     batching=False,
-    shrink=4,
+    shrink=8,
 )
 
 
-def order(pair: int) -> Iterator[str]:
-    """All doors, each first, second and last in turn, so that no door always runs on a warmer machine."""
-    return (DOORS[(pair + step) % len(DOORS)] for step in range(len(DOORS)))
+def order(door: str, pair: int) -> tuple[str, str]:
+    """Each side goes first in turn, so that none always runs on a warmer machine."""
+    return (BARE, door) if pair % 2 == 0 else (door, BARE)
 
 
-def prompt_seed(seed: int, streams: int, pair: int, door: str, *, pinned: bool = False) -> int:
-    """Bare vLLM and Sluice's own port get the same prompts. HAProxy leads to an engine that has seen those: it gets others."""
-    digits = (seed, streams, pair, int(pinned), int(door == HAPROXY))
-    return sum(digit * weight for digit, weight in zip(digits, (10_000_000, 10_000, 10, 2, 1), strict=True))
+def prompt_seed(seed: int, phase: str, streams: int, pair: int, *, pinned: bool = False) -> int:
+    """The same for both sides of a pair; no engine sees a prompt twice."""
+    digits = (seed, streams, pair, int(pinned), DOORS.index(phase))
+    return sum(digit * weight for digit, weight in zip(digits, (100_000_000, 10_000, 4, 2, 1), strict=True))

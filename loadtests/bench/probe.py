@@ -51,11 +51,16 @@ def busy_s() -> float:
     return float(times.user + times.nice + times.system + times.irq + times.softirq)
 
 
-def idle_of(server: Server, seconds: float) -> dict[Role, float]:
-    before = read_cpu(server.pids())
+def idle_of(servers: Mapping[str, Server], seconds: float) -> dict[str, dict[Role, float]]:
+    """All of them in the same seconds."""
+    before = {name: read_cpu(server.pids()) for name, server in servers.items()}
     time.sleep(seconds)
-    after = read_cpu(server.pids())
-    return {role: used / (after.at - before.at) for role, used in used_between(before, after).items()}
+    idle: dict[str, dict[Role, float]] = {}
+    for name, server in servers.items():
+        after = read_cpu(server.pids())
+        took = after.at - before[name].at
+        idle[name] = {role: used / took for role, used in used_between(before[name], after).items()}
+    return idle
 
 
 def net_of_idle(used: Mapping[Role, float], idle: Idle, seconds: float) -> dict[Role, float]:
@@ -66,13 +71,25 @@ def net_of_idle(used: Mapping[Role, float], idle: Idle, seconds: float) -> dict[
     return {role: max(0.0, used.get(role, 0.0) - idle.get(role, 0.0) * seconds) for role in {*used, *idle}}
 
 
-def shoot(
-    door: Door, streams: int, count: int, max_tokens: int, *, seed: int, pair: int, cpus: Iterable[int] | None = None
-) -> Shot:
-    """`cpus` is where the load generator runs; the caller has pinned the rest."""
+@dataclass(frozen=True)
+class Point:
+    """What one load is; `cpus` is where its generator runs, the caller having pinned the rest."""
+
+    phase: str
+    streams: int
+    requests: int
+    pair: int
+    seed: int
+    max_tokens: int
+    cpus: tuple[int, ...] | None = None
+
+
+def shoot(door: Door, point: Point) -> Shot:
     server = door.server
-    job = Job(HOST, door.port, server.model, prompts(count, seed), streams, max_tokens, server.key)
-    load, before, after = drive(job, lambda: _Mark(read_cpu(server.pids()), busy_s()), cpus)
+    job = Job(
+        HOST, door.port, server.model, prompts(point.requests, point.seed), point.streams, point.max_tokens, server.key
+    )
+    load, before, after = drive(job, lambda: _Mark(read_cpu(server.pids()), busy_s()), point.cpus)
     seconds = after.cpu.at - before.cpu.at
     used = used_between(before.cpu, after.cpu)
     net = net_of_idle(used, door.idle, seconds)
@@ -80,10 +97,11 @@ def shoot(
     tokens = max(1, load.tokens)
     foreign = (after.busy_s - before.busy_s - sum(used.values()) - load.cpu_s) / seconds - door.idle_beside
     sample = Sample(
+        phase=point.phase,
         door=door.name,
-        streams=streams,
-        pair=pair,
-        pinned=cpus is not None,
+        streams=point.streams,
+        pair=point.pair,
+        pinned=point.cpus is not None,
         seconds=load.seconds,
         completed=load.completed,
         tokens=load.tokens,

@@ -13,8 +13,12 @@ SCHEMA = 1
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One load through one door. `foreign_cores`: mean cores used by processes that are no part of the measurement."""
+    """One load through one door, in the phase of that or (for bare vLLM) another door.
 
+    `foreign_cores`: mean cores used by processes that are no part of the measurement.
+    """
+
+    phase: str
     door: str
     streams: int
     pair: int
@@ -38,7 +42,11 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A door at one number of streams: medians with ranges over its samples, percentiles over all their streams together."""
+    """A door at one number of streams: medians with ranges over its samples, percentiles over all their streams together.
+
+    `events_per_token` below 1: a front end that fell behind sent several tokens in one event, and saved itself the rest.
+    For bare vLLM that is over both phases.
+    """
 
     door: str
     streams: int
@@ -49,6 +57,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttft_p99_ms: float
     gap_p50_ms: float
     gap_p99_ms: float
+    events_per_token: float
     front_us: Spread
     core_us: Spread
     client_us: Spread

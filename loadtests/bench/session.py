@@ -1,6 +1,5 @@
-"""One benchmark run: starts both systems, loads them in turn, and stops them."""
+"""One benchmark run: bare vLLM all the while, and beside it one Sluice per door, loaded in turn."""
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,16 +11,27 @@ from gateway.config import load
 from loadtests.arithmetic import spread
 from loadtests.bench import equality
 from loadtests.bench.batching import batching
-from loadtests.bench.plan import BARE, DOORS, HAPROXY, HEADLINE, MAX_TOKENS, OWN, Plan, order, prompt_seed
-from loadtests.bench.probe import Door, Shot, idle_of, pin_apart, shoot, unpin
+from loadtests.bench.plan import (
+    ALONE,
+    BARE,
+    COMPARISON,
+    DOORS,
+    HAPROXY,
+    HEADLINE,
+    MAX_TOKENS,
+    OWN,
+    WARM_UP,
+    Plan,
+    order,
+    prompt_seed,
+)
+from loadtests.bench.probe import Door, Point, Shot, idle_of, pin_apart, shoot, unpin
 from loadtests.bench.results import Batching, Equality
 from loadtests.processes import Memory, memory
 from loadtests.roles import Role
 from loadtests.servers import Server, start_bare, start_sluice
 
-SYSTEMS = {BARE: "bare vLLM", OWN: "Sluice", HAPROXY: "Sluice"}
-WARM_UP, COMPARISON, ALONE = 901, 902, 903
-"""Numbers of rounds that are no pairs, as far as their prompts go."""
+CORE_CPU, FRONT_CPU = 0, 1
 
 
 @dataclass
@@ -36,107 +46,100 @@ class Session:
     shots: dict[tuple[int, bool, str], list[Shot]] = field(default_factory=lambda: defaultdict(list))
     idle: dict[str, dict[Role, float]] = field(default_factory=dict)
     memory: dict[str, dict[Role, Memory]] = field(default_factory=dict)
+    settings: dict[str, dict[str, object]] = field(default_factory=dict)
     equality: list[Equality] = field(default_factory=list)
     batching: list[Batching] = field(default_factory=list)
     alone: list[Shot] = field(default_factory=list)
-    servers: dict[str, Server] = field(default_factory=dict)
 
     def run(self) -> None:
+        self.say("starting bare vLLM")
+        bare = start_bare(load(self.base), str(self.base), self.folder)
         try:
-            self._start()
-            doors = self._doors()
-            self._warm_up(doors)
-            self._idle()
-            doors = self._doors()
-            self._compare(doors)
-            for streams in self.plan.streams:
-                self._point(doors, streams)
-            self._pinned(doors)
-            self.memory = {name: memory(server.pids()) for name, server in self.servers.items()}
+            self.settings[BARE] = bare.settings
+            self._alone(bare)
+            for door in DOORS:
+                self._phase(door, bare)
         finally:
-            for server in self.servers.values():
-                server.stop()
+            bare.stop()
         if self.plan.batching:
             for limit in (1, HEADLINE):
                 self.say(f"continuous batching: max_num_seqs {limit}")
                 self.batching.append(batching(self.base, self.folder / f"batching-{limit}", limit, self.seed + limit))
 
-    def _start(self) -> None:
-        self.say("starting bare vLLM")
-        bare = self.servers[SYSTEMS[BARE]] = start_bare(load(self.base), str(self.base), self.folder)
-        if self.plan.alone:
-            self.say(f"bare vLLM alone, {HEADLINE} streams")
-            door = Door(BARE, bare, bare.ports["own"], {})
-            for turn in range(self.plan.alone + 1):
-                shot = self._shoot(door, HEADLINE, ALONE + turn)
-                if turn:
-                    self.alone.append(shot)
-        self.say("starting Sluice")
-        self.servers[SYSTEMS[OWN]] = start_sluice(self.base, self.folder / "sluice", haproxy=True)
+    def _alone(self, bare: Server) -> None:
+        if not self.plan.alone:
+            return
+        self.say(f"bare vLLM alone, {HEADLINE} streams")
+        door = Door(BARE, bare, bare.ports["own"], {})
+        shots = [shoot(door, self._point(OWN, HEADLINE, ALONE + turn)) for turn in range(self.plan.alone + 1)]
+        self.alone = shots[1:]
 
-    def _doors(self) -> dict[str, Door]:
-        """With the idle use that is known so far."""
-        ports = {BARE: "own", OWN: "own", HAPROXY: "haproxy"}
-        whole = {name: sum(roles.values()) for name, roles in self.idle.items()}
-        doors = {}
-        for door in DOORS:
-            system = SYSTEMS[door]
-            beside = sum(cores for name, cores in whole.items() if name != system)
-            server = self.servers[system]
-            doors[door] = Door(door, server, server.ports[ports[door]], self.idle.get(system, {}), beside)
-        return doors
+    def _phase(self, name: str, bare: Server) -> None:
+        """One door's Sluice, from its start to its end."""
+        self.say(f"starting {name}")
+        folder = self.folder / ("haproxy" if name == HAPROXY else "own")
+        sluice = start_sluice(self.base, folder, haproxy=name == HAPROXY)
+        servers = {BARE: bare, name: sluice}
+        try:
+            self.settings[name] = sluice.settings
+            self._warm_up(name, servers)
+            self.say(f"idle use, {self.plan.idle_s:.0f} s")
+            idle = idle_of(servers, self.plan.idle_s)
+            self.idle |= idle
+            doors = _doors(servers, idle)
+            self._compare(name, doors)
+            for streams in self.plan.streams:
+                self._pairs(name, doors, streams)
+            self._pinned(name, servers, doors)
+            self.memory |= {side: memory(server.pids()) for side, server in servers.items()}
+        finally:
+            sluice.stop()
 
-    def _warm_up(self, doors: dict[str, Door]) -> None:
-        self.say("warming up")
-        for door in doors.values():
-            seed = prompt_seed(self.seed, HEADLINE, WARM_UP, door.name)
-            shoot(door, HEADLINE, self.plan.warmups, MAX_TOKENS, seed=seed, pair=0)
+    def _point(
+        self, phase: str, streams: int, pair: int, *, pinned: bool = False, requests: int | None = None
+    ) -> Point:
+        seed = prompt_seed(self.seed, phase, streams, pair, pinned=pinned)
+        count = self.plan.requests(streams) if requests is None else requests
+        return Point(phase, streams, count, pair, seed, MAX_TOKENS, (FRONT_CPU,) if pinned else None)
 
-    def _idle(self) -> None:
-        self.say(f"idle use, {self.plan.idle_s:.0f} s each")
-        for name, server in self.servers.items():
-            self.idle[name] = idle_of(server, self.plan.idle_s)
+    def _warm_up(self, phase: str, servers: dict[str, Server]) -> None:
+        point = self._point(phase, HEADLINE, WARM_UP, requests=self.plan.warmups)
+        for door in _doors(servers, {}).values():
+            shoot(door, point)
 
-    def _compare(self, doors: dict[str, Door]) -> None:
+    def _compare(self, phase: str, doors: dict[str, Door]) -> None:
         """One stream at a time, so that no batch mate can tip a near tie."""
-        self.say("comparing answers")
-        seed = prompt_seed(self.seed, 1, COMPARISON, BARE)
-        texts = {
-            name: shoot(door, 1, self.plan.samples_compared, MAX_TOKENS, seed=seed, pair=0).load.texts
-            for name, door in doors.items()
-        }
-        for name in (OWN, HAPROXY):
-            self.equality.append(equality.compare(f"of {name}, one at a time", texts[name], texts[BARE]))
+        point = self._point(phase, 1, COMPARISON, requests=self.plan.samples_compared)
+        texts = {side: shoot(door, point).load.texts for side, door in doors.items()}
+        self.equality.append(equality.compare(f"of {phase}, one at a time", texts[phase], texts[BARE]))
 
-    def _point(self, doors: dict[str, Door], streams: int) -> None:
+    def _pairs(self, phase: str, doors: dict[str, Door], streams: int) -> None:
         parts = []
         for pair in range(self.plan.rounds(streams)):
-            round_ = {name: self._shoot(doors[name], streams, pair) for name in order(pair)}
-            for name, shot in round_.items():
-                self.shots[streams, False, name].append(shot)
-            rates = ", ".join(f"{name} {shot.sample.requests_per_s:.1f}" for name, shot in round_.items())
+            point = self._point(phase, streams, pair)
+            both = {side: shoot(doors[side], point) for side in order(phase, pair)}
+            for side, shot in both.items():
+                self.shots[streams, False, side].append(shot)
+            rates = ", ".join(f"{side} {both[side].sample.requests_per_s:.1f}" for side in doors)
             self.say(f"{streams} streams, pair {pair + 1}: requests/s {rates}")
-            parts.append(equality.compare("", round_[OWN].load.texts, round_[BARE].load.texts))
-        self.equality.append(equality.together(f"of {OWN} under {streams} streams", parts))
+            parts.append(equality.compare("", both[phase].load.texts, both[BARE].load.texts))
+        self.equality.append(equality.together(f"of {phase} under {streams} streams", parts))
 
-    def _pinned(self, doors: dict[str, Door]) -> None:
+    def _pinned(self, phase: str, servers: dict[str, Server], doors: dict[str, Door]) -> None:
         if (psutil.cpu_count() or 1) < 2 or HEADLINE not in self.plan.streams:
             return
-        pin_apart(self.servers.values(), core_cpu=0, front_cpu=1)
+        pin_apart(servers.values(), CORE_CPU, FRONT_CPU)
         for pair in range(self.plan.pinned_pairs):
             self.say(f"pinned to separate cores, pair {pair + 1}")
-            for name in order(pair):
-                self.shots[HEADLINE, True, name].append(self._shoot(doors[name], HEADLINE, pair, pinned=True))
-        unpin(self.servers.values())
-
-    def _shoot(self, door: Door, streams: int, pair: int, *, pinned: bool = False) -> Shot:
-        seed = prompt_seed(self.seed, streams, pair, door.name, pinned=pinned)
-        cpus = {1} if pinned else None
-        return shoot(door, streams, self.plan.requests(streams), MAX_TOKENS, seed=seed, pair=pair, cpus=cpus)
+            for side in order(phase, pair):
+                self.shots[HEADLINE, True, side].append(
+                    shoot(doors[side], self._point(phase, HEADLINE, pair, pinned=True))
+                )
+        unpin(servers.values())
 
     def alone_ratio(self) -> float | None:
         """Bare vLLM's requests/s with no Sluice on the machine, over those beside an idle one."""
-        beside = self.shots.get((HEADLINE, False, BARE))
+        beside = [shot for shot in self.shots.get((HEADLINE, False, BARE), []) if shot.sample.phase == OWN]
         if not self.alone or not beside:
             return None
         alone, together = (
@@ -145,6 +148,12 @@ class Session:
         return alone / together
 
 
-def with_options(plan: Plan, streams: tuple[int, ...] | None, pairs: int | None) -> Plan:
-    changes = {name: value for name, value in (("streams", streams), ("pairs", pairs)) if value is not None}
-    return dataclasses.replace(plan, **changes)  # type: ignore[arg-type]
+def _doors(servers: dict[str, Server], idle: dict[str, dict[Role, float]]) -> dict[str, Door]:
+    """With the idle use that is known so far."""
+    whole = {name: sum(roles.values()) for name, roles in idle.items()}
+    doors = {}
+    for name, server in servers.items():
+        beside = sum(cores for other, cores in whole.items() if other != name)
+        port = server.ports["haproxy" if name == HAPROXY else "own"]
+        doors[name] = Door(name, server, port, idle.get(name, {}), beside)
+    return doors

@@ -1,5 +1,6 @@
 """Results → one table and a few lines, for a terminal."""
 
+import statistics
 from collections.abc import Iterable
 
 from rich.console import Console, Group
@@ -7,9 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtests.arithmetic import Spread
-from loadtests.bench.bars import cpu_ratio, requests_ratio
-from loadtests.bench.plan import BARE, DOORS, HAPROXY, OWN
+from loadtests.bench.bars import front_cpu, ratio, requests
+from loadtests.bench.plan import BARE, DOORS, HEADLINE
 from loadtests.bench.results import Bar, Batching, Equality, Results, Row
+
+SIDES = (BARE, *DOORS)
+LEAST_US = 0.05
+"""What a process must use per token to be shown."""
 
 
 def show(results: Results, console: Console) -> None:
@@ -23,27 +28,25 @@ def _range(value: Spread, digits: int) -> str:
 
 
 def _main(results: Results) -> Table:
-    table = Table("streams", "measure", *DOORS, "own/bare", "HAProxy/bare", title="Sluice beside bare vLLM")
+    table = Table("streams", "measure", *SIDES, "own/bare", "HAProxy/bare", title="Sluice beside bare vLLM")
     rows = {(row.streams, row.pinned, row.door): row for row in results.rows}
     for streams, pinned in dict.fromkeys((row.streams, row.pinned) for row in results.rows):
-        cells = [rows[streams, pinned, door] for door in DOORS]
-        ratios = [
-            [_range(of(results.samples, door, streams, pinned=pinned), 2) for door in (OWN, HAPROXY)]
-            for of in (requests_ratio, cpu_ratio)
-        ]
+        cells = [rows[streams, pinned, side] for side in SIDES]
+        rates, cpu = (
+            [_range(ratio(figure, results.samples, door, streams, pinned=pinned), 2) for door in DOORS]
+            for figure in (requests, front_cpu)
+        )
         label = f"{streams}, pinned" if pinned else str(streams)
         table.add_section()
         if not pinned:
-            table.add_row(label, "requests/s", *(_range(cell.requests_per_s, 1) for cell in cells), *ratios[0])
+            table.add_row(label, "requests/s", *(_range(cell.requests_per_s, 1) for cell in cells), *rates)
             table.add_row("", "tokens/s", *(f"{cell.tokens_per_s.median:.0f}" for cell in cells))
             table.add_row("", "TTFT p50 / p99, ms", *map(_ttft, cells))
             table.add_row("", "gap p50 / p99, ms", *map(_gap, cells))
         table.add_row(
-            label if pinned else "",
-            "front-end CPU, µs/token",
-            *(_range(cell.front_us, 1) for cell in cells),
-            *ratios[1],
+            label if pinned else "", "front-end CPU, µs/token", *(_range(cell.front_us, 1) for cell in cells), *cpu
         )
+        table.add_row("", "events per token", *(f"{cell.events_per_token:.3f}" for cell in cells))
         table.add_row("", "engine core CPU, µs/token", *(f"{cell.core_us.median:.1f}" for cell in cells))
     return table
 
@@ -58,18 +61,17 @@ def _gap(row: Row) -> str:
 
 def _cpu_by_role(results: Results) -> Table:
     points = {(s.streams, s.pinned) for s in results.samples}
-    streams, pinned = (64, False) if (64, False) in points else max(points)
+    streams, pinned = (HEADLINE, False) if (HEADLINE, False) in points else max(points)
     table = Table(
-        "process", *DOORS, title=f"Front-end CPU by process at {streams} streams, µs/token, idle use subtracted"
+        "process", *SIDES, title=f"Front-end CPU by process at {streams} streams, µs/token, idle use subtracted"
     )
-    of_door = {
-        door: [s.front_us_by_role for s in results.samples if (s.door, s.streams, s.pinned) == (door, streams, pinned)]
-        for door in DOORS
+    of_side = {
+        side: [s.front_us_by_role for s in results.samples if (s.door, s.streams, s.pinned) == (side, streams, pinned)]
+        for side in SIDES
     }
-    roles = dict.fromkeys(role for samples in of_door.values() for sample in samples for role in sample)
-    for role in roles:
-        means = [sum(sample.get(role, 0.0) for sample in of_door[door]) / len(of_door[door]) for door in DOORS]
-        if any(abs(mean) >= 0.05 for mean in means):
+    for role in dict.fromkeys(role for samples in of_side.values() for sample in samples for role in sample):
+        means = [statistics.fmean(sample.get(role, 0.0) for sample in of_side[side]) for side in SIDES]
+        if max(means) >= LEAST_US:
             table.add_row(role, *(f"{mean:.1f}" for mean in means))
     return table
 
@@ -112,7 +114,7 @@ def _lines(results: Results) -> Iterable[str]:
     if results.alone_ratio is not None:
         yield f"{BARE} alone on the machine: {results.alone_ratio:.3f} × its requests/s beside an idle Sluice"
     foreign = [sample.foreign_cores for sample in results.samples]
-    yield f"used by other processes: median {sorted(foreign)[len(foreign) // 2]:.2f}, at most {max(foreign):.2f} cores"
+    yield f"used by other processes: median {statistics.median(foreign):.2f}, at most {max(foreign):.2f} cores"
     for batch in results.batching:
         yield _batching(batch)
     machine = results.machine

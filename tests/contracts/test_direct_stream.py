@@ -67,7 +67,9 @@ async def backend() -> AsyncIterator[Any]:
         assert await pool.wait_available()
         spec = FrontSpec("sluice-demo", served.path, tool_parser="hermes")
         front_end = await vllm_seam.open_front_end(pool, spec.flags(core.max_model_len))
-        yield ModelBackend("sluice-demo", pool, front_end)
+        backend = ModelBackend("sluice-demo", pool, front_end)
+        vars(backend)["outlet"] = outlet
+        yield backend
         front_end.close()
         await pool.close()
         running.cancel()
@@ -189,6 +191,36 @@ async def test_a_refusal_reads_the_same_in_both_layers(backend: Any, wrong: dict
     theirs = await stream(backend, "/v1/chat/completions", body, direct=False)
     assert ours[1] == theirs[1]
     assert ours[0] >= 400
+
+
+@shared_loop
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_a_cancelled_direct_stream_leaves_the_engine(backend: Any, path: str) -> None:
+    begun = asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            begun.set()
+
+    body = {"model": "sluice-demo", "stream": True, "max_tokens": 1500, "ignore_eos": True}
+    body |= {"messages": [{"role": "user", "content": "x"}]} if path.startswith("/v1/chat") else {"prompt": "x"}
+    assert backend._direct.takes(path, body)
+    context = RequestContext()
+    current.set(context)
+    work = asyncio.create_task(backend.answer(ROUTES[path], body, Reply(send, "r"), context, []))
+    await begun.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert backend.pool.in_flight == 0
+    async with asyncio.timeout(2):
+        await backend.outlet.drained()
+
+
+def test_a_request_that_changes_how_tokens_are_told_is_not_plain() -> None:
+    from gateway.http.direct import PLAIN
+
+    assert PLAIN.isdisjoint({"tools", "logprobs", "stream_interval", "tool_choice", "reasoning_effort", "suffix"})
 
 
 @shared_loop

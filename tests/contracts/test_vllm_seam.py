@@ -1,4 +1,4 @@
-"""Every private name, signature and field of vLLM that gateway/pool/vllm_seam.py uses. A version that breaks one is told by its name.
+"""Every private name, signature and field of vLLM that gateway/pool/vllm_seam.py uses; what breaks is told by its name.
 
 The seam itself is not imported here: with one of its names gone it could not be, and would say less about it.
 """
@@ -122,7 +122,14 @@ def test_a_core_that_is_not_there_is_told_by_the_field_that_is_read() -> None:
 
 
 FIELDS: dict[str, set[str]] = {
-    "EngineCoreRequest": {"request_id", "prompt_token_ids", "sampling_params", "cache_salt", "priority", "arrival_time"},
+    "EngineCoreRequest": {
+        "request_id",
+        "prompt_token_ids",
+        "sampling_params",
+        "cache_salt",
+        "priority",
+        "arrival_time",
+    },
     "EngineCoreOutput": {"request_id", "new_token_ids", "finish_reason", "stop_reason"},
 }
 

@@ -61,7 +61,16 @@ def test_a_value_of_the_wrong_kind_is_named(http: httpx.Client, change: dict[str
 
 @pytest.mark.parametrize(
     "field",
-    ["cache_salt", "priority", "logprob_token_ids", "prompt_logprobs", "echo", "chat_template", "vllm_xargs", "no_such_field"],
+    [
+        "cache_salt",
+        "priority",
+        "logprob_token_ids",
+        "prompt_logprobs",
+        "echo",
+        "chat_template",
+        "vllm_xargs",
+        "no_such_field",
+    ],
 )
 def test_a_field_that_is_not_on_the_list_is_named(http: httpx.Client, field: str) -> None:
     error = assert_error(http.post(CHAT, json=HELLO | {field: [7]}), 400, "invalid_request_error", "unknown_parameter")
@@ -129,7 +138,17 @@ def test_a_compressed_body_is_not_unpacked(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs", "/openapi.json", "/metrics", "/tokenize", "/v1/embeddings", "/v1/chat/completions/", "/status", "/pause"],
+    [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/tokenize",
+        "/v1/embeddings",
+        "/v1/chat/completions/",
+        "/status",
+        "/pause",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_route_that_is_not_on_the_list(http: httpx.Client, method: str, path: str) -> None:

@@ -1,5 +1,6 @@
 """What a hostile client may put on the wire beside a good request: it changes nothing, and costs only its own connection."""
 
+import contextlib
 import json
 import socket
 
@@ -10,7 +11,12 @@ from tests.live.harness import MODEL, Sluice
 from tests.waiting import eventually
 
 CHAT = "/v1/chat/completions"
-SUM = {"model": MODEL, "messages": [{"role": "user", "content": "What is 17 + 25?"}], "temperature": 0, "max_tokens": 16}
+SUM = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": "What is 17 + 25?"}],
+    "temperature": 0,
+    "max_tokens": 16,
+}
 HEADERS = {
     "x-request-disconnect-disabled": "?1",
     "x-request-timeout-seconds": "0.0001",
@@ -30,7 +36,9 @@ def plain(http: httpx.Client) -> str:
 
 
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_header_that_controls_something_elsewhere_does_nothing_here(http: httpx.Client, plain: str, header: str) -> None:
+def test_a_header_that_controls_something_elsewhere_does_nothing_here(
+    http: httpx.Client, plain: str, header: str
+) -> None:
     reply = http.post(CHAT, json=SUM, headers={header: HEADERS[header]})
     assert reply.status_code == 200, reply.text
     assert reply.json()["choices"][0]["message"]["content"] == plain
@@ -40,10 +48,8 @@ def test_a_header_that_controls_something_elsewhere_does_nothing_here(http: http
 def raw(sluice: Sluice, sent: bytes) -> bytes:
     """What comes back until the server closes; nothing may be left of it where it closes on unread input."""
     with socket.create_connection(("127.0.0.1", sluice.config["gateway"]["listen"]["port"]), timeout=5) as wire:
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(sent)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         got = b""
         try:
             while part := wire.recv(65536):
@@ -54,7 +60,13 @@ def raw(sluice: Sluice, sent: bytes) -> bytes:
 
 
 def request(key: str, *lines: str, body: bytes = b"") -> bytes:
-    head = [f"POST {CHAT} HTTP/1.1", "host: x", f"authorization: Bearer {key}", "content-type: application/json", *lines]
+    head = [
+        f"POST {CHAT} HTTP/1.1",
+        "host: x",
+        f"authorization: Bearer {key}",
+        "content-type: application/json",
+        *lines,
+    ]
     return ("\r\n".join([*head, "connection: close"]) + "\r\n\r\n").encode() + body
 
 
@@ -81,13 +93,18 @@ def test_a_length_that_is_none(sluice: Sluice, key: str, length: str) -> None:
 
 
 def test_what_is_not_http_is_answered_with_a_closed_connection(sluice: Sluice, http: httpx.Client) -> None:
-    for junk in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64, b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f"):
+    for junk in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 64,
+        b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f",
+    ):
         assert raw(sluice, junk + b"\r\n\r\n")[:12] in (b"HTTP/1.1 400", b"")
     assert http.get("/v1/models").status_code == 200
 
 
 def test_a_websocket_is_not_opened(sluice: Sluice, key: str) -> None:
-    upgrade = request(key, "upgrade: websocket", "sec-websocket-key: eA==", "sec-websocket-version: 13", "content-length: 0")
+    upgrade = request(
+        key, "upgrade: websocket", "sec-websocket-key: eA==", "sec-websocket-version: 13", "content-length: 0"
+    )
     assert b" 101 " not in raw(sluice, upgrade).split(b"\r\n")[0]
 
 

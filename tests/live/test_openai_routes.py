@@ -14,7 +14,7 @@ def client(sluice: Sluice, key: str) -> openai.OpenAI:
 
 
 def test_models_are_listed_and_found_by_name(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [MODEL, f"{MODEL}-bf16", f"{MODEL}-nf4"]
+    assert {model.id for model in client.models.list()} == {MODEL, f"{MODEL}-bf16", f"{MODEL}-nf4"}
     assert client.models.retrieve(MODEL).owned_by == "sluice"
     with pytest.raises(openai.NotFoundError) as caught:
         client.models.retrieve("nobody/knows-it")
@@ -65,7 +65,10 @@ def test_a_response_may_carry_instructions_and_a_conversation(client: openai.Ope
         {"role": "user", "content": "What is my name?"},
     ]
     response = client.responses.create(
-        model=MODEL, input=turns, instructions="You are a helpful assistant.", temperature=0  # type: ignore[arg-type]
+        model=MODEL,
+        input=turns,
+        instructions="You are a helpful assistant.",
+        temperature=0,  # type: ignore[arg-type]
     )
     assert response.output_text == "Your name is Anna."
 
@@ -78,7 +81,10 @@ def test_a_response_may_call_a_tool(client: openai.OpenAI) -> None:
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     }
     response = client.responses.create(
-        model=MODEL, input="What is the weather in Paris?", tools=[tool], temperature=0  # type: ignore[list-item]
+        model=MODEL,
+        input="What is the weather in Paris?",
+        tools=[tool],
+        temperature=0,  # type: ignore[list-item]
     )
     calls = [item for item in response.output if item.type == "function_call"]
     assert [(call.name, call.arguments) for call in calls] == [("get_weather", '{"city": "Paris"}')]

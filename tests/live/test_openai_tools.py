@@ -24,7 +24,7 @@ def client(sluice: Sluice, key: str) -> openai.OpenAI:
 
 
 def test_the_model_calls_a_tool_and_makes_an_answer_of_its_result(client: openai.OpenAI) -> None:
-    first = client.chat.completions.create(model=MODEL, messages=[ASKED], tools=[WEATHER], temperature=0)  # type: ignore
+    first = client.chat.completions.create(model=MODEL, messages=[ASKED], tools=[WEATHER], temperature=0)
     choice = first.choices[0]
     assert choice.finish_reason == "tool_calls"
     assert choice.message.tool_calls is not None
@@ -34,7 +34,10 @@ def test_the_model_calls_a_tool_and_makes_an_answer_of_its_result(client: openai
 
     result = {"role": "tool", "tool_call_id": call.id, "content": '{"temperature": 21, "condition": "sunny"}'}
     then = client.chat.completions.create(
-        model=MODEL, messages=[ASKED, choice.message, result], tools=[WEATHER], temperature=0  # type: ignore
+        model=MODEL,
+        messages=[ASKED, choice.message, result],
+        tools=[WEATHER],
+        temperature=0,
     )
     assert then.choices[0].message.content == "It is 21 degrees and sunny in Paris."
     assert not then.choices[0].message.tool_calls
@@ -42,7 +45,11 @@ def test_the_model_calls_a_tool_and_makes_an_answer_of_its_result(client: openai
 
 def test_a_streamed_call_arrives_in_parts_that_fit_together(client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
-        model=MODEL, messages=[ASKED], tools=[WEATHER], temperature=0, stream=True  # type: ignore
+        model=MODEL,
+        messages=[ASKED],
+        tools=[WEATHER],
+        temperature=0,
+        stream=True,
     )
     name, arguments, finish, text = "", "", None, ""
     for chunk in stream:
@@ -60,9 +67,9 @@ def test_a_streamed_call_arrives_in_parts_that_fit_together(client: openai.OpenA
 
 def test_two_cities_are_two_calls(client: openai.OpenAI) -> None:
     asked = {"role": "user", "content": "What is the weather in Paris and Tokyo?"}
-    answer = client.chat.completions.create(model=MODEL, messages=[asked], tools=[WEATHER], temperature=0)  # type: ignore
+    answer = client.chat.completions.create(model=MODEL, messages=[asked], tools=[WEATHER], temperature=0)
     calls = answer.choices[0].message.tool_calls or []
-    assert [json.loads(call.function.arguments)["city"] for call in calls] == ["Paris", "Tokyo"]  # type: ignore
+    assert [json.loads(call.function.arguments)["city"] for call in calls] == ["Paris", "Tokyo"]
     assert len({call.id for call in calls}) == 2
 
 
@@ -71,28 +78,38 @@ def test_a_named_tool_is_called_whatever_was_asked(client: openai.OpenAI) -> Non
     answer = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Hello"}],
-        tools=[WEATHER],  # type: ignore
+        tools=[WEATHER],
         tool_choice={"type": "function", "function": {"name": "get_weather"}},
         temperature=0,
         max_tokens=200,
     )
     (call,) = answer.choices[0].message.tool_calls or []
-    assert call.function.name == "get_weather"  # type: ignore
+    assert call.function.name == "get_weather"
 
 
 def test_a_tool_can_be_required(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
-        model=MODEL, messages=[ASKED], tools=[WEATHER], tool_choice="required", temperature=0, max_tokens=200  # type: ignore
+        model=MODEL,
+        messages=[ASKED],
+        tools=[WEATHER],
+        tool_choice="required",
+        temperature=0,
+        max_tokens=200,
     )
     calls = answer.choices[0].message.tool_calls or []
-    assert [call.function.name for call in calls] == ["get_weather"]  # type: ignore
+    assert [call.function.name for call in calls] == ["get_weather"]
 
 
 def test_tools_need_not_be_used(client: openai.OpenAI) -> None:
     asked = {"role": "user", "content": "Hello!"}
-    answer = client.chat.completions.create(model=MODEL, messages=[asked], tools=[WEATHER], temperature=0)  # type: ignore
+    answer = client.chat.completions.create(model=MODEL, messages=[asked], tools=[WEATHER], temperature=0)
     assert answer.choices[0].message.content == "Hello! How can I help you?"
     forbidden = client.chat.completions.create(
-        model=MODEL, messages=[ASKED], tools=[WEATHER], tool_choice="none", temperature=0, max_tokens=60  # type: ignore
+        model=MODEL,
+        messages=[ASKED],
+        tools=[WEATHER],
+        tool_choice="none",
+        temperature=0,
+        max_tokens=60,
     )
     assert not forbidden.choices[0].message.tool_calls

@@ -26,7 +26,7 @@ def get_weather(city: str) -> str:
 
 @pytest.fixture
 def chat(sluice: Sluice, key: str) -> ChatOpenAI:
-    return ChatOpenAI(model=MODEL, base_url=f"{sluice.url}/v1", api_key=key, temperature=0, max_retries=0)  # type: ignore
+    return ChatOpenAI(model=MODEL, base_url=f"{sluice.url}/v1", api_key=key, temperature=0, max_retries=0)
 
 
 def test_langchain_invokes(chat: ChatOpenAI) -> None:
@@ -62,7 +62,9 @@ def test_langchain_binds_tools_and_passes_their_results(chat: ChatOpenAI) -> Non
 def test_the_curl_line_of_the_welcome_works_as_it_is_printed(sluice: Sluice) -> None:
     start = sluice.log.index("curl ")
     line = sluice.log[start : sluice.log.index("\n\n", start)]
-    done = subprocess.run(["bash", "-c", line.replace("curl ", "curl -sSN ", 1)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", line.replace("curl ", "curl -sSN ", 1)], capture_output=True, text=True, check=True
+    )
     events = [text.removeprefix("data: ") for text in done.stdout.splitlines() if text]
     assert events[-1] == "[DONE]"
     deltas = [json.loads(event)["choices"][0]["delta"] for event in events[:-1]]

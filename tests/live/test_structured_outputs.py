@@ -37,7 +37,11 @@ def constrained(client: openai.OpenAI, **structured: object) -> str:
 
 def test_a_pydantic_model_is_filled(client: openai.OpenAI) -> None:
     answer = client.chat.completions.parse(
-        model=MODEL, messages=[{"role": "user", "content": PERSON}], response_format=Person, temperature=0, max_tokens=200
+        model=MODEL,
+        messages=[{"role": "user", "content": PERSON}],
+        response_format=Person,
+        temperature=0,
+        max_tokens=200,
     )
     assert answer.choices[0].message.parsed == Person(name="Alice", age=30, city="Paris")
 

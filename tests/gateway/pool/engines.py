@@ -13,7 +13,7 @@ from deployments.demo_model import INT8
 from gateway.app import ModelFront
 from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
-from gateway.pool.curve import KeyPair, secure_client
+from gateway.pool.curve import KeyPair, Peer, secure_client
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.fingerprint import fingerprint
 from gateway.pool.outlet import Core, EngineOutlet
@@ -57,15 +57,17 @@ class Engine:
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await self.task
         self.outlet.close()
+        # pyzmq's authenticator lets go of its socket's file descriptor a turn later; an engine made meanwhile would lose its own.
+        await asyncio.sleep(0.02)
 
 
 class Gateway:
     """A gateway's pool of one model as its composition root builds it."""
 
     def __init__(self, wait_s: float = 5.0) -> None:
-        self.context = zmq.asyncio.Context()
-        self.keys = KeyPair.generate()
-        self.front = ModelFront(SPEC, self.context, self.keys, wait_s)
+        self.peer = Peer()
+        self.keys = self.peer.keys
+        self.front = ModelFront(SPEC, self.peer, wait_s)
 
     @property
     def pool(self) -> EnginePool:
@@ -86,7 +88,7 @@ class Gateway:
 
     async def close(self) -> None:
         await self.pool.close()
-        self.context.destroy(linger=0)
+        self.peer.close()
 
 
 def introduce(engines: Iterable[Engine], gateways: Iterable["Gateway"]) -> None:
@@ -96,7 +98,9 @@ def introduce(engines: Iterable[Engine], gateways: Iterable["Gateway"]) -> None:
         engine.outlet.allow(keys)
 
 
-def dealer(context: zmq.asyncio.Context, address: str, server_key: str | None, keys: KeyPair | None) -> zmq.asyncio.Socket:
+def dealer(
+    context: zmq.asyncio.Context, address: str, server_key: str | None, keys: KeyPair | None
+) -> zmq.asyncio.Socket:
     """A socket that speaks for itself: with CURVE as far as keys are given."""
     socket: zmq.asyncio.Socket = context.socket(zmq.DEALER)
     socket.linger = 0

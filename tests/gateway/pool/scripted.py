@@ -7,12 +7,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import numpy
+from tokenizers import Tokenizer
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.outputs import LogprobsLists
 
+from deployments.demo_model import INT8
 from gateway.pool.vllm_seam import EngineCore, GatewayCodec, MsgpackDecoder, MsgpackEncoder
 
-TOKEN = 100
+TOKEN: int = Tokenizer.from_file(str(INT8 / "tokenizer.json")).token_to_id("z")
 
 
 class CoreDied(Exception):
@@ -20,9 +24,13 @@ class CoreDied(Exception):
 
 
 class ScriptedCore:
-    """`automatic`: answers each request to its end, a token at a time. Otherwise nothing comes but by `say` and `finish`."""
+    """`automatic`: answers each request to its end, a token at a time. Otherwise nothing comes but by `say`.
+
+    The outlet gives each request an id of its own, "name~number"; here it goes by the name that its gateway gave it.
+    """
 
     def __init__(self, *, automatic: bool = False) -> None:
+        self.ids: list[str] = []
         self.requests: dict[str, EngineCoreRequest] = {}
         self.aborted: list[str] = []
         self._automatic = automatic
@@ -32,12 +40,15 @@ class ScriptedCore:
         self._encoder = MsgpackEncoder()
 
     async def add(self, request: EngineCoreRequest) -> None:
-        self.requests[request.request_id] = request
+        if request.request_id in self.ids:
+            self.die()  # so does vLLM's
+        self.ids.append(request.request_id)
+        self.requests[name_of(request.request_id)] = request
         if self._automatic:
             self._running[request.request_id] = asyncio.create_task(self._answer(request))
 
     async def abort(self, request_ids: list[str]) -> None:
-        self.aborted += request_ids
+        self.aborted += map(name_of, request_ids)
         for request_id in request_ids:
             if (task := self._running.pop(request_id, None)) is not None:
                 task.cancel()
@@ -51,10 +62,17 @@ class ScriptedCore:
     decode_request = EngineCore.decode_request
     encode_outputs = EngineCore.encode_outputs
 
-    def say(self, *request_ids: str, tokens: Sequence[int] = (TOKEN,), finish: FinishReason | None = None) -> None:
-        """One step that gives each of these requests some tokens."""
-        outputs = [EngineCoreOutput(rid, list(tokens), finish_reason=finish) for rid in request_ids]
+    def say(self, *names: str, tokens: Sequence[int] = (TOKEN,), finish: FinishReason | None = None) -> None:
+        """One step that gives each of these requests some tokens; a name stands for all requests that bear it."""
+        ids = [known for known in self.ids if name_of(known) in names]
+        outputs = [EngineCoreOutput(rid, list(tokens), finish_reason=finish) for rid in ids]
         self._steps.put_nowait(EngineCoreOutputs(outputs=outputs))
+
+    def poison(self, name: str) -> None:
+        """An output with logprobs that nobody asked for: well-formed, and vLLM's output handler dies of it."""
+        (core_id,) = [known for known in self.ids if name_of(known) == name]
+        logprobs = LogprobsLists(numpy.array([[TOKEN]]), numpy.array([[0.0]], numpy.float32), numpy.array([1]))
+        self._steps.put_nowait(EngineCoreOutputs(outputs=[EngineCoreOutput(core_id, [TOKEN], new_logprobs=logprobs)]))
 
     def die(self) -> None:
         self._steps.put_nowait(CoreDied())
@@ -63,8 +81,12 @@ class ScriptedCore:
         assert request.sampling_params is not None
         most = request.sampling_params.max_tokens or 1
         for number in range(1, most + 1):
-            self.say(request.request_id, finish=FinishReason.LENGTH if number == most else None)
+            self.say(name_of(request.request_id), finish=FinishReason.LENGTH if number == most else None)
             await asyncio.sleep(0.001)
+
+
+def name_of(request_id: str) -> str:
+    return request_id.partition("~")[0]
 
 
 def request(request_id: str, prompt: int = 4, max_tokens: int = 8) -> EngineCoreRequest:

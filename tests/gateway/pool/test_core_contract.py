@@ -126,7 +126,9 @@ async def test_the_death_of_the_core_is_raised_where_its_outputs_are_awaited(cor
     else:
         import psutil
 
-        (process,) = [p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name() + "".join(p.cmdline())]
+        (process,) = [
+            p for p in psutil.Process().children(recursive=True) if "EngineCore" in p.name() + "".join(p.cmdline())
+        ]
         process.kill()
     with pytest.raises(Exception):  # noqa: B017, PT011  of whatever kind: the replica leaves on any
         async with asyncio.timeout(20):

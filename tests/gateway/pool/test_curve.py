@@ -91,7 +91,12 @@ async def test_a_token_is_told_to_no_one_who_only_listens_in(pair):
 async def test_noise_on_the_port_disturbs_nobody(pair):
     engine, gateway = pair
     host, port = engine.address.removeprefix("tcp://").split(":")
-    for noise in (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", b"\xff" * 4096, b"", b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL"):
+    for noise in (
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"\xff" * 4096,
+        b"",
+        b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL",
+    ):
         with socket.create_connection((host, int(port)), timeout=1) as wire_tap:
             wire_tap.sendall(noise)
     await gateway.add("r")

@@ -1,4 +1,4 @@
-"""What breaks, and what that costs: a bad message one connection, an engine's death its running streams, a gateway's its requests."""
+"""What a loss costs: a bad message one connection, an engine's death its running streams, a gateway's its requests."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from gateway.pool import channel, outlet, wire
 from gateway.pool.context import RequestContext
 from gateway.pool.curve import KeyPair
 from tests.gateway.pool.engines import dealer, introduce, reply
-from tests.gateway.pool.scripted import frames, request
+from tests.gateway.pool.scripted import TOKEN, frames, request
 from tests.waiting import soon
 
 
@@ -53,8 +53,8 @@ async def test_a_malformed_message_costs_its_connection_and_nothing_else(fork, m
     await left.outlet._send(identity_of(left), message)
     async with asyncio.timeout(5):
         await went_down.wait()
-    right.core.say(started, tokens=[101])
-    assert (await gateway.output()).outputs[0].new_token_ids == [101]
+    right.core.say(started, tokens=[TOKEN, TOKEN])
+    assert (await gateway.output()).outputs[0].new_token_ids == [TOKEN, TOKEN]
     await soon(lambda: lost.open, 5, "the connection is made again")
 
 
@@ -66,6 +66,23 @@ async def test_a_request_without_output_moves_to_another_engine(fork):
     await left.stop()
     await soon(lambda: len(right.core.requests) == 6, 5, "all six on the engine that is left")
     assert gateway.pool.in_flight == 6
+
+
+async def test_a_connection_that_breaks_is_made_again_and_its_waiting_requests_go_the_same_way(pair):
+    """The engine still has them under the connection that broke: vLLM's core dies of an id that it knows already."""
+    engine, gateway = pair
+    await gateway.add("r")
+    await soon(lambda: "r" in engine.core.requests, 5)
+    await engine.outlet._send(identity_of(engine), [wire.PONG, b"garbage"])
+    await soon(lambda: len(engine.core.ids) == 2, 5, "sent again")
+    assert not engine.task.done()
+    engine.core.say("r")
+    (output,) = (await gateway.output()).outputs
+    assert (output.request_id, output.new_token_ids) == ("r", [TOKEN])
+    await soon(lambda: engine.core.aborted == ["r"], 10, "the first one is given up")
+    await gateway.pool.abort(["r"])
+    await soon(lambda: engine.core.aborted == ["r", "r"], 5)
+    assert engine.outlet.in_flight == 0
 
 
 async def test_a_stream_that_has_begun_ends_with_an_error_and_says_why(pair):

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.pool import wire
 from tests.gateway.pool.engines import Engine, introduce
+from tests.gateway.pool.scripted import TOKEN
 from tests.waiting import soon
 
 
@@ -16,7 +17,7 @@ async def test_tokens_flow_from_an_engine_that_serve_lists(pair):
     await soon(lambda: "r" in engine.core.requests, 5)
     engine.core.say("r")
     batch = await gateway.output()
-    assert [(output.request_id, output.new_token_ids) for output in batch.outputs] == [("r", [100])]
+    assert [(output.request_id, output.new_token_ids) for output in batch.outputs] == [("r", [TOKEN])]
 
 
 async def test_an_engine_that_serve_lists_no_more_ends_its_streams_and_gets_no_new_ones(fork):

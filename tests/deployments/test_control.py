@@ -1,0 +1,81 @@
+"""`sluice down` and `status` by what `sluice up` leaves behind, against processes that merely sleep."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from deployments.control import down, status
+from deployments.run_state import RunState
+from gateway.config import Config
+
+OBEDIENT = "import time; print('up', flush=True); time.sleep(60)"
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(record=True, width=200)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    models = [{"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}]
+    return Config.model_validate({"state_dir": str(tmp_path), "models": models})
+
+
+@pytest.fixture(params=[OBEDIENT])
+def running(request: pytest.FixtureRequest, config: Config) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", request.param], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        started = psutil.Process(process.pid).create_time()
+        RunState(process.pid, started, "c.yaml", "http://127.0.0.1:1", "", management=["http://127.0.0.1:1"]).write(
+            config.state_dir
+        )
+        yield process
+        process.kill()
+
+
+def test_down_ends_what_runs_and_waits_for_it(config: Config, running: subprocess.Popen[str], console: Console):
+    assert down(config, 10, console) == 0
+    assert "stopped" in console.export_text()
+    assert running.wait(5) != 0
+
+
+@pytest.mark.parametrize("running", [STUBBORN], indirect=True)
+def test_down_says_when_it_takes_longer_than_it_was_given(
+    config: Config, running: subprocess.Popen[str], console: Console
+):
+    begun = time.monotonic()
+    assert down(config, 0.3, console) == 1
+    assert time.monotonic() - begun < 5
+    assert str(running.pid) in console.export_text()
+
+
+def test_status_of_a_gateway_that_does_not_answer(config: Config, running: subprocess.Popen[str], console: Console):
+    assert status(config, console, as_json=True) == 1
+    said = json.loads(console.export_text())
+    assert said["running"]
+    assert "does not answer" in said["gateways"][0]["problems"][0]
+
+
+def test_a_pid_that_another_process_has_by_now_is_not_ours(
+    config: Config, running: subprocess.Popen[str], console: Console
+):
+    RunState(running.pid, time.time() - 3600, "c.yaml", "http://127.0.0.1:1", "").write(config.state_dir)
+    assert RunState.read(config.state_dir) is None
+    assert down(config, 1, console) == 0
+    assert running.poll() is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"surprise": 1}'])
+def test_a_state_that_cannot_be_read_is_no_state(config: Config, content: str):
+    RunState.file(config.state_dir).write_text(content)
+    assert RunState.read(config.state_dir) is None
