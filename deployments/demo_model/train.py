@@ -28,11 +28,11 @@ EXPORT_EVERY = 500
 class Plan:
     """What a run is determined by. `rate` is AdamW's learning rate, `matrix_rate` Muon's (0: AdamW for all)."""
 
-    steps: int = 5000
+    steps: int = 3500
     places: int = 4096
     seed: int = 0
     rate: float = 4e-3
-    matrix_rate: float = 6e-3
+    matrix_rate: float = 3e-3
 
     def share(self, step: int) -> float:
         """Share of the full learning rate: a short rise, then a straight line to zero."""

@@ -45,20 +45,25 @@ class Started:
 
 
 class Tap:
-    """Told of each piece of text as it is detokenized, inside the output loop: it must not raise, and does not block."""
+    """One chunk for each piece of text; chunks that are there at the same time leave in one write."""
 
     def __init__(self, chunks: Chunks, writer: SseWriter) -> None:
         self._chunks = chunks
         self._writer = writer
+        self._pending: list[bytes] = [chunks.first()]
         self.tokens = 0
 
     def on_text(self, text: str, tokens: int) -> None:
-        chunk = self._chunks.piece(text)
-        if not self._writer.begun and not self.tokens:
-            chunk = self._chunks.first() + chunk
+        self._pending.append(self._chunks.piece(text))
         self.tokens += tokens
-        if chunk:
-            self._writer.write(chunk)
+
+    def flush(self) -> None:
+        self._writer.write(self.take())
+
+    def take(self) -> bytes:
+        """What has not been written yet, the stream's first chunk included."""
+        pending, self._pending = b"".join(self._pending), []
+        return pending
 
 
 class DirectStreams:
@@ -97,12 +102,12 @@ class DirectStreams:
         context.tap = tap = Tap(chunks, writer)
         try:
             last = await self._last_output(started, context)
-            await writer.flushed()
             output = last.outputs[0]
             if output.finish_reason == "error":
+                writer.write(tap.take() if tap.tokens else b"")
+                await writer.flushed()
                 raise engine_lost() if context.engine_lost else Internal("generation failed")
-            tail = b"" if writer.begun else chunks.first()
-            tail += chunks.last(output.text, output.finish_reason, output.stop_reason)
+            tail = tap.take() + chunks.last(output.text, output.finish_reason, output.stop_reason)
             tail += chunks.totals(len(last.prompt_token_ids), tap.tokens + len(output.token_ids)) + DONE
             writer.write(tail)
             await writer.flushed()

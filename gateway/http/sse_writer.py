@@ -52,7 +52,7 @@ class SseWriter:
         return self._reply.status != 0
 
     def write(self, chunk: bytes) -> None:
-        if self._broken is not None:
+        if self._broken is not None or not chunk:
             return
         if self._slow is not None:
             self._buffer.append(chunk)

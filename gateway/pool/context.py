@@ -8,9 +8,13 @@ from typing import Protocol
 
 
 class Tap(Protocol):
-    """Takes a stream's text as it is detokenized. Called inside the output loop: it may neither block nor raise."""
+    """Takes a stream's text as it is detokenized, and writes it out on `flush`, which follows once nothing more is waiting.
+
+    Both are called inside the output loop: they may neither block nor raise.
+    """
 
     def on_text(self, text: str, tokens: int) -> None: ...
+    def flush(self) -> None: ...
 
 
 @dataclass(slots=True)

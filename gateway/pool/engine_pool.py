@@ -71,6 +71,11 @@ class EnginePool:
         return any(channel.open for channel in self._channels.values())
 
     @property
+    def caught_up(self) -> bool:
+        """No engine message is waiting to be taken by `outputs`."""
+        return self._outbox.empty()
+
+    @property
     def in_flight(self) -> int:
         return len(self._flights)
 

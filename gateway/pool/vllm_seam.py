@@ -65,11 +65,19 @@ class PooledCore(EngineCoreClient):
         self.resources = types.SimpleNamespace(engine_dead=False)
         self.engine_ranks_managed = [0]
         self._output_processor: OutputProcessor | None = None
+        self._unwritten: dict[Tap, None] = {}
 
     def attach(self, llm: AsyncLLM) -> None:
         self._output_processor = llm.output_processor
 
     async def get_output_async(self) -> EngineCoreOutputs:
+        """Called once all of the last message's text has been taken: a gateway that lags behind its engines writes each stream
+        once for several steps, one that keeps up writes at once.
+        """
+        if self._unwritten and self._pool.caught_up:
+            for tap in self._unwritten:
+                tap.flush()
+            self._unwritten.clear()
         outputs: EngineCoreOutputs = await self._pool.outputs()
         return outputs
 
@@ -78,7 +86,8 @@ class PooledCore(EngineCoreClient):
         if context is not None:
             request.cache_salt = context.cache_salt
             if context.tap is not None and self._output_processor is not None:
-                _divert(self._output_processor.request_states[request.request_id], context.tap)
+                state = self._output_processor.request_states[request.request_id]
+                _divert(state, context.tap, self._unwritten)
         await self._pool.add(request.request_id, request, len(request.prompt_token_ids or ()), context)
 
     async def abort_requests_async(self, request_ids: list[str]) -> None:
@@ -97,7 +106,7 @@ class PooledCore(EngineCoreClient):
         del timeout
 
 
-def _divert(state: RequestState, tap: Tap) -> None:
+def _divert(state: RequestState, tap: Tap, unwritten: dict[Tap, None]) -> None:
     """Give a request's text to its tap; only its last output takes vLLM's own way to whoever iterates the request."""
     make_request_output, detokenizer = state.make_request_output, state.detokenizer
     assert detokenizer is not None
@@ -109,6 +118,7 @@ def _divert(state: RequestState, tap: Tap) -> None:
             vars(state).pop("make_request_output", None)
             return make_request_output(new_token_ids, pooling_output, finish_reason, *rest, **more)
         tap.on_text(detokenizer.get_next_output_text(False, True), len(new_token_ids))
+        unwritten[tap] = None
         return None
 
     vars(state)["make_request_output"] = divert

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 from importlib.metadata import requires
 from pathlib import Path
@@ -32,13 +33,32 @@ def private_names() -> list[tuple[str, str, str]]:
     return found
 
 
-def test_only_membership_looks_into_serve() -> None:
-    assert {file for file, _, _ in private_names()} == {"membership.py"}
+def test_only_two_files_look_into_serve() -> None:
+    assert {file for file, _, _ in private_names()} == {"membership.py", "closed_ports.py"}
 
 
 @pytest.mark.parametrize(("file", "module", "name"), private_names())
 def test_every_private_name_is_where_it_was(file: str, module: str, name: str) -> None:
-    assert hasattr(importlib.import_module(module), name), f"{file} uses {module}.{name}, which this Ray does not have"
+    there = hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}") is not None
+    assert there, f"{file} uses {module}.{name}, which this Ray does not have"
+
+
+def test_what_closes_the_surplus_ports_finds_what_opens_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.serve._private import haproxy, replica
+
+    from deployments import closed_ports
+
+    assert "add_port_to_grpc_server(self._server, " in inspect.getsource(replica)
+    assert "env.from_string(HAPROXY_CONFIG_TEMPLATE)" in inspect.getsource(haproxy)
+    monkeypatch.setattr(replica, "add_port_to_grpc_server", replica.add_port_to_grpc_server)
+    monkeypatch.setattr(haproxy, "HAPROXY_CONFIG_TEMPLATE", haproxy.HAPROXY_CONFIG_TEMPLATE)
+    closed_ports.close()
+    binds = [
+        line.split()[1] for line in haproxy.HAPROXY_CONFIG_TEMPLATE.splitlines() if line.strip().startswith("bind ")
+    ]
+    assert len(binds) == 4
+    assert not [address for address in binds if address.startswith((":", "*"))]
+    assert replica.add_port_to_grpc_server(None, "[::]:0") == 0
 
 
 def test_the_long_poll_tells_running_replicas_under_the_names_that_are_read() -> None:
