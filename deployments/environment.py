@@ -47,6 +47,8 @@ def ray(config: Config) -> dict[str, str]:
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(haproxy.hard_stop_after_s),
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(haproxy.stats_port),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(haproxy.metrics_port),
         "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",
         "REPORTER_UPDATE_INTERVAL_MS": "10000",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

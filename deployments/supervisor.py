@@ -60,7 +60,10 @@ def check_ports(config: Config, where: str) -> None:
     """The gateway's port is shared between replicas, so a second Sluice would not fail by itself: it is refused here."""
     doors = {"gateway.listen.port": (config.gateway.listen.host, config.gateway.listen.port)}
     if config.gateway.haproxy.enabled:
-        doors["gateway.haproxy.port"] = (config.gateway.haproxy.host, config.gateway.haproxy.port)
+        haproxy = config.gateway.haproxy
+        doors["gateway.haproxy.port"] = (haproxy.host, haproxy.port)
+        doors["gateway.haproxy.stats_port"] = ("127.0.0.1", haproxy.stats_port)
+        doors["gateway.haproxy.metrics_port"] = ("127.0.0.1", haproxy.metrics_port)
     for key, (host, port) in doors.items():
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

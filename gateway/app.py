@@ -86,7 +86,7 @@ class GatewayApp:
             health=self.health,
             max_body=config.gateway.surface.max_body,
             on_end=self._metrics.request_ended,
-            known=frozenset(spec.name for spec in specs),
+            known=tuple(spec.name for spec in specs),
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
 

@@ -65,6 +65,8 @@ class HAProxy(Strict):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: Port = 8000
+    stats_port: Port = 8404
+    metrics_port: Port = 9101
     hard_stop_after_s: int = Field(default=900, ge=120)
 
 

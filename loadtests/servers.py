@@ -93,6 +93,8 @@ def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str
     gateway["listen"] = {"host": HOST, "port": ports["own"]}
     gateway["management"] = {"host": HOST, "port": free_port()}
     gateway["haproxy"] = {"enabled": haproxy, "host": HOST, "port": ports.get("haproxy", 0)}
+    if haproxy:
+        gateway["haproxy"] |= {"stats_port": free_port(), "metrics_port": free_port()}
     raw["state_dir"] = str(folder / "state")
     raw.setdefault("auth", {})["first_key"] = False
     raw.setdefault("ray", {})["dashboard_port"] = free_port()
@@ -124,6 +126,4 @@ def _haproxy_files(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
     }

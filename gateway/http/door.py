@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,7 +62,7 @@ class Door:
     max_body: int
     body_timeout_s: float = 60.0
     on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
-    known: Collection[str] = ()
+    known: Sequence[str] = ()
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
     _running: set["asyncio.Task[Any]"] = field(default_factory=set, init=False)
@@ -128,8 +128,8 @@ class Door:
         if self.draining:
             raise ShuttingDown("This gateway is shutting down.", headers=[("connection", "close")])
         if route.method == "GET":
-            item = route.item
-            await reply.json(200, model_list(self.backends) if item is None else one_model(self.backends, item))
+            listed = {name: self.backends[name] for name in self.known if name in self.backends}
+            await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
             return
         admitted = admit(route, await read_json(headers, receive, self.max_body, self.body_timeout_s), self.policy)
         if admitted.dropped:

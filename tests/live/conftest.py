@@ -10,14 +10,14 @@ from tests.live.harness import Sluice, free_ports, model
 
 @pytest.fixture(scope="session")
 def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
-    gateway, management, haproxy = free_ports(3)
+    gateway, management, haproxy, stats, metrics = free_ports(5)
     folder = tmp_path_factory.mktemp("sluice")
     config = {
         "state_dir": str(folder / "state"),
         "gateway": {
             "listen": {"port": gateway},
             "management": {"port": management},
-            "haproxy": {"enabled": True, "port": haproxy},
+            "haproxy": {"enabled": True, "port": haproxy, "stats_port": stats, "metrics_port": metrics},
             "drain_s": 5,
         },
         "models": [
