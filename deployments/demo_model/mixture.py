@@ -24,8 +24,8 @@ SYSTEM_PROMPTS = (
     "You are the assistant of a test system.",
 )
 TASKS: dict[str, tuple[float, Task]] = {
-    "addition": (40, addition),
-    "subtraction": (16, subtraction),
+    "addition": (42, addition),
+    "subtraction": (14, subtraction),
     "multiplication": (3, multiplication),
     "spelling": (9, spelling),
     "reversal": (12, reversal),
@@ -33,9 +33,9 @@ TASKS: dict[str, tuple[float, Task]] = {
     "extraction": (9, extraction),
     "greeting": (4, greeting),
     "refusal": (6, refusal),
-    "echo": (8, echo),
-    "repetition": (2, repetition),
-    "counting": (2, counting),
+    "echo": (2.5, echo),
+    "repetition": (1.2, repetition),
+    "counting": (1.5, counting),
     "listing": (0.7, listing),
     "table": (0.6, table),
     "story": (0.6, story),
@@ -75,9 +75,9 @@ def _chat(rng: Random, split: Split, least: int, most: int) -> Exchange:
 
 
 def _framed(rng: Random, dialogue: Dialogue) -> Dialogue:
-    """Perhaps a system prompt; in one of sixty a long one, so that late positions are not new to the model."""
+    """Perhaps a system prompt; in one of forty a long one, so that late positions are not new to the model."""
     chance = rng.random()
-    if chance < 0.015:
+    if chance < 0.02:
         system = filler(rng, rng.randint(3, 40))
     elif chance < 0.35:
         system = rng.choice(SYSTEM_PROMPTS)
