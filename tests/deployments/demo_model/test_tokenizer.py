@@ -60,5 +60,7 @@ def test_training_cuts_text_as_serving_does() -> None:
 
 
 def test_a_letterwise_answer_is_cut_into_letters() -> None:
-    [(ids, learned)] = encode(TOKENIZER, [[Segment("a ", learned=False), Segment("hello", learned=True, letterwise=True)]])
+    [(ids, learned)] = encode(
+        TOKENIZER, [[Segment("a ", learned=False), Segment("hello", learned=True, letterwise=True)]]
+    )
     assert [TOKENIZER.id_to_token(token) for token, wanted in zip(ids, learned, strict=True) if wanted] == list("hello")

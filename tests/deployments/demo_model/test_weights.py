@@ -36,7 +36,9 @@ def test_the_config_says_untied_and_a_context_of_2048(folder: Path) -> None:
 
 @FOLDERS
 def test_generation_ends_at_the_end_of_a_turn(folder: Path) -> None:
-    tokens = {entry["content"]: entry["id"] for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]}
+    tokens = {
+        entry["content"]: entry["id"] for entry in json.loads((folder / "tokenizer.json").read_text())["added_tokens"]
+    }
     assert tokens["<|im_end|>"] in json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
     assert tokens["<|im_end|>"] == json.loads((folder / "config.json").read_text())["eos_token_id"]
 
