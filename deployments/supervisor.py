@@ -118,9 +118,7 @@ class Supervisor:
         check_ports(config, self._where)
         _make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._stop.set)
+        self._take_signals()
         try:
             starting = asyncio.create_task(self._start(served))
             stopping = asyncio.create_task(self._stop.wait())
@@ -136,6 +134,13 @@ class Supervisor:
             if self._step is not None:
                 await asyncio.wait([self._step])
             await asyncio.to_thread(self._shutdown)
+
+    def _take_signals(self) -> None:
+        """Called again once Ray is up: its core puts a SIGTERM handler of its own over ours, which ends the process at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+            loop.add_signal_handler(number, self._stop.set)
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone must not keep us from stopping
@@ -156,6 +161,7 @@ class Supervisor:
 
         config = self._config
         context = await self._blocking(self._init_ray)
+        self._take_signals()
         dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
         self._say("Ray is up" + (f", dashboard at {dashboard}" if dashboard else ""))
         from deployments.app import GATEWAY, build

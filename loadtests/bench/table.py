@@ -46,6 +46,9 @@ def _main(results: Results) -> Table:
         table.add_row(
             label if pinned else "", "front-end CPU, µs/token", *(_range(cell.front_us, 1) for cell in cells), *cpu
         )
+        table.add_row(
+            "", "front-end CPU, µs/event", *(f"{cell.front_us.median / cell.events_per_token:.1f}" for cell in cells)
+        )
         table.add_row("", "events per token", *(f"{cell.events_per_token:.3f}" for cell in cells))
         table.add_row("", "engine core CPU, µs/token", *(f"{cell.core_us.median:.1f}" for cell in cells))
     return table
