@@ -1,0 +1,275 @@
+"""The bounded fair queue of one model. Pure: `now` (seconds, monotonic) is an argument, nothing is random, nothing waits.
+
+A request goes one of two ways: `offer` refuses it, with an instant to come back at, or takes it in; then it is waiting,
+then running, then ended, and `leave` ends it once, whatever happened.
+
+Order: classes take turns by start-time fair queueing (fair_order.py), tenants take turns within a class, a tenant's
+requests are first come, first served. Shares count tokens: charged by estimate at the start, by the exact prompt once
+it is known, by the truth at the end. Room to wait and refusals: room.py.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from itertools import count
+from typing import TYPE_CHECKING
+
+from gateway.admission.bounds import Amount
+from gateway.admission.drain_rate import DrainRate, SequenceSpeed
+from gateway.admission.estimates import FIRST_COMPLETION, Mean, Prompts, completion
+from gateway.admission.fair_order import FairOrder
+from gateway.admission.ledger import Class, Entry, Flow, State, Tenants
+from gateway.admission.room import Room
+from gateway.admission.status import ClassStatus, Status
+from gateway.admission.ticket import Capacity, Policy, Priority, Refusal, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STALE = 64
+LEAST_RATE = 1.0
+NOTHING: Mapping[Entry, None] = {}
+
+
+class FairQueue:
+    def __init__(self, policy: Policy, capacity: Capacity) -> None:
+        self.policy = policy
+        self.running = Amount()
+        self.sequences = 0
+        self.prefill = 0
+        self._classes: FairOrder[Class] = FairOrder()
+        self._by_priority = {priority: Class(priority, weight) for priority, weight in policy.shares.items()}
+        self._tenants = Tenants()
+        self._keys: dict[str, dict[Entry, None]] = {}
+        self._drain = DrainRate()
+        self._speed = SequenceSpeed()
+        self._room = Room(policy, self._classes, self.drain_rate)
+        self.waiting = self._room.waiting
+        self._prompts = Prompts()
+        self._completion = Mean(FIRST_COMPLETION)
+        self._deadlines: list[tuple[float, int, Entry]] = []
+        self._turn = count()
+        self.set_capacity(capacity)
+
+    def offer(self, ticket: Ticket, now: float) -> Entry | Refusal:
+        """Take a request in: running at once if nobody waits and there is capacity, else waiting. Or refuse it."""
+        promised = self._room.arrive(ticket, now)
+        if ticket.key_limit is not None:
+            in_progress = self._keys.get(ticket.key, NOTHING)
+            refusal = self._room.key_refusal(ticket, in_progress, now, promised=promised)
+            if refusal is not None:
+                return refusal
+        flow = self._tenants.enter(ticket, self._by_priority[ticket.priority], self._completion.value)
+        prompt = self._prompts.expect(ticket)
+        entry = Entry(ticket, flow, prompt, completion(ticket, flow.tenant.completion), now)
+        if not self.waiting.requests and self._has_capacity(flow):
+            self._start(entry, now)
+        else:
+            refusal = self._room.refusal(entry, now, promised=promised)
+            if refusal is not None:
+                self._tenants.exit(flow.tenant)
+                return refusal
+            self._enqueue(entry, now)
+        self._keys.setdefault(ticket.key, {})[entry] = None
+        return entry
+
+    def take(self, now: float) -> Entry | None:
+        """The next request to start, running from now on; None while none may."""
+        flow = self._next() if self.waiting.requests else None
+        if flow is None:
+            return None
+        entry = next(iter(flow.entries))
+        self._start(entry, now)
+        self._drain.left(now, entry.work)
+        flow.drain.left(now, entry.work)
+        self._dequeue(entry, now)
+        return entry
+
+    def counted(self, entry: Entry, prompt_tokens: int) -> None:
+        """Exact prompt tokens of a running request as they go to an engine; those of several sequences add up."""
+        if entry.state is not State.RUNNING:
+            return
+        difference = prompt_tokens
+        if entry.exact is None:
+            self._prompts.see(entry.ticket, prompt_tokens)
+            difference -= entry.prompt
+            entry.exact = 0
+        entry.exact += prompt_tokens
+        entry.prefill += difference
+        self.prefill += difference
+        entry.work += difference
+        self.running.tokens += difference
+        self._settle(entry, difference)
+
+    def prefilled(self, entry: Entry, prompt_tokens: int) -> None:
+        """That many prompt tokens of a running request have been prefilled."""
+        if entry.state is State.RUNNING:
+            done = min(prompt_tokens, entry.prefill)
+            entry.prefill -= done
+            self.prefill -= done
+
+    def leave(self, entry: Entry, now: float, completion_tokens: int | None = None) -> bool:
+        """A request ends: finished, failed, timed out, its client gone, or refused after all. False: it had ended before.
+
+        `completion_tokens`: those really generated; with None a running request's charge stays as it is.
+        """
+        if entry.state is State.ENDED:
+            return False
+        if entry.state is State.WAITING:
+            self._dequeue(entry, now)
+        else:
+            self.running.remove(entry.work)
+            self.sequences -= entry.ticket.sequences
+            entry.flow.tenant.running -= entry.ticket.sequences
+            self.prefill -= entry.prefill
+            self._learn(entry, now, completion_tokens)
+        entry.state = State.ENDED
+        mine = self._keys[entry.ticket.key]
+        del mine[entry]
+        if not mine:
+            del self._keys[entry.ticket.key]
+        self._tenants.exit(entry.flow.tenant)
+        return True
+
+    def expire(self, now: float) -> list[tuple[Entry, Refusal]]:
+        """Those whose deadline has passed while they waited; they have left."""
+        expired = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            entry = heapq.heappop(self._deadlines)[2]
+            if entry.state is State.WAITING:
+                self.leave(entry, now)
+                expired.append((entry, self._room.expired(entry, now)))
+        return expired
+
+    def next_deadline(self) -> float | None:
+        while self._deadlines and self._deadlines[0][2].state is not State.WAITING:
+            heapq.heappop(self._deadlines)
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def set_capacity(self, capacity: Capacity) -> None:
+        """Engines joined or left. Nothing that runs is stopped: with less capacity, nothing starts until enough has ended."""
+        before = getattr(self, "capacity", capacity).sequences
+        if before and capacity.sequences:
+            self._drain.scale(capacity.sequences / before)
+        self.capacity = capacity
+        self._open_sequences = capacity.sequences * (1 - self.policy.reserve)
+        self._open_prefill = capacity.prefill_tokens * (1 - self.policy.reserve)
+
+    def drain_rate(self, now: float) -> float:
+        """Tokens of charged work per second."""
+        guess = self._speed.guess(now, self.running.tokens) * self.capacity.sequences
+        return max(self._drain.rate(now, guess), LEAST_RATE)
+
+    def status(self, now: float) -> Status:
+        """O(tenants that wait)."""
+        by_class, tiers = {}, Counter[str]()
+        for priority, of in self._by_priority.items():
+            heads = [next(iter(flow.entries)) for flow in of.flows.lanes()]
+            tiers.update(entry.ticket.tier for entry in heads)
+            oldest = min((entry.offered for entry in heads), default=now)
+            by_class[priority.value] = ClassStatus(of.waiting.requests, round(of.waiting.tokens), now - oldest)
+        return Status(
+            waiting=self.waiting.requests,
+            waiting_tokens=round(self.waiting.tokens),
+            oldest_s=max(each.oldest_s for each in by_class.values()),
+            by_class=by_class,
+            waiting_by_tier=tiers,
+            running=self.running.requests,
+            running_sequences=self.sequences,
+            prefill_tokens=self.prefill,
+            sequences_limit=self.capacity.sequences,
+            prefill_limit=self.capacity.prefill_tokens,
+            drain_rate=self.drain_rate(now),
+            promised=self._room.promises.outstanding,
+        )
+
+    def _next(self) -> Flow | None:
+        if not self._is_open():
+            return None
+        if self._is_ordinary():
+            of = self._classes.first()
+            return None if of is None else of.flows.first()
+        for of in self._classes.lanes():
+            if (flow := of.flows.first_that(self._may_use_reserve)) is not None:
+                return flow
+        return None
+
+    def _has_capacity(self, flow: Flow) -> bool:
+        return self._is_ordinary() or (self._is_open() and self._may_use_reserve(flow))
+
+    def _is_open(self) -> bool:
+        return self.sequences < self.capacity.sequences and self.prefill < self.capacity.prefill_tokens
+
+    def _is_ordinary(self) -> bool:
+        return self.sequences < self._open_sequences and self.prefill < self._open_prefill
+
+    def _may_use_reserve(self, flow: Flow) -> bool:
+        """The tenant runs less than its part of the capacity, reckoned as if one more tenant of weight 1 were there."""
+        if flow.of.priority is Priority.BATCH:
+            return False
+        tenant = flow.tenant
+        return tenant.running * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
+
+    def _start(self, entry: Entry, now: float) -> None:
+        flow = entry.flow
+        flow.of.flows.charge(flow, entry.work)
+        self._classes.charge(flow.of, entry.work)
+        flow.tenant.running += entry.ticket.sequences
+        self.sequences += entry.ticket.sequences
+        self.prefill += entry.prefill
+        self.running.add(entry.work)
+        entry.begun = now
+        self._speed.started(now, entry.ticket.sequences)
+        entry.state = State.RUNNING
+
+    def _settle(self, entry: Entry, difference: float) -> None:
+        of = entry.flow.of
+        of.flows.settle(entry.flow, difference)
+        self._classes.settle(of, difference)
+
+    def _enqueue(self, entry: Entry, now: float) -> None:
+        flow, of = entry.flow, entry.flow.of
+        flow.entries[entry] = None
+        for amount in (self.waiting, of.waiting, flow.tenant.waiting, flow.waiting):
+            amount.add(entry.work)
+        if flow.waiting.requests == 1:
+            of.flows.join(flow)
+            flow.drain.waiting(now, some=True)
+            if of.flows.waiting == 1:
+                self._classes.join(of)
+        if self.waiting.requests == 1:
+            self._drain.waiting(now, some=True)
+        if entry.ticket.deadline is not None:
+            heapq.heappush(self._deadlines, (entry.ticket.deadline, next(self._turn), entry))
+            if len(self._deadlines) > STALE + 2 * self.waiting.requests:
+                self._deadlines = [timer for timer in self._deadlines if timer[2].state is State.WAITING]
+                heapq.heapify(self._deadlines)
+
+    def _dequeue(self, entry: Entry, now: float) -> None:
+        flow, of = entry.flow, entry.flow.of
+        del flow.entries[entry]
+        for amount in (self.waiting, of.waiting, flow.tenant.waiting, flow.waiting):
+            amount.remove(entry.work)
+        if not flow.waiting.requests:
+            of.flows.leave(flow)
+            flow.drain.waiting(now, some=False)
+            if not of.flows.waiting:
+                self._classes.leave(of)
+        if not self.waiting.requests:
+            self._drain.waiting(now, some=False)
+
+    def _learn(self, entry: Entry, now: float, completion_tokens: int | None) -> None:
+        tenant, sequences = entry.flow.tenant, entry.ticket.sequences
+        if tenant.sojourn is None:
+            tenant.sojourn = Mean(now - entry.offered)
+        else:
+            tenant.sojourn.see(now - entry.offered)
+        prompt = entry.prompt if entry.exact is None else entry.exact
+        work = None if completion_tokens is None else prompt + completion_tokens
+        self._speed.ended(entry.begun, now, sequences, work)
+        if completion_tokens is None or work is None:
+            return
+        self._settle(entry, work - entry.work)
+        for mean in (self._completion, tenant.completion):
+            mean.see(completion_tokens / sequences)

@@ -1,0 +1,122 @@
+"""The queue's books: tenants, their flows through the classes, and requests from arrival to end."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from gateway.admission.bounds import Amount
+from gateway.admission.drain_rate import DrainRate
+from gateway.admission.estimates import Mean
+from gateway.admission.fair_order import FairOrder, Lane
+from gateway.admission.promises import Account
+
+if TYPE_CHECKING:
+    from gateway.admission.ticket import Priority, Ticket
+
+IDLE_TENANTS = 1024
+
+
+class State(Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Class(Lane):
+    """A priority class: it takes turns with the others, and its tenants take turns within it."""
+
+    __slots__ = ("flows", "priority", "waiting")
+
+    def __init__(self, priority: Priority, weight: float) -> None:
+        super().__init__(weight)
+        self.priority = priority
+        self.flows: FairOrder[Flow] = FairOrder()
+        self.waiting = Amount()
+
+
+class Tenant:
+    __slots__ = ("completion", "flows", "name", "present", "running", "sojourn", "waiting", "weight")
+
+    def __init__(self, name: str, completion: float) -> None:
+        self.name = name
+        self.weight = 1.0
+        self.flows: dict[Priority, Flow] = {}
+        self.waiting = Amount()
+        self.running = 0
+        self.present = 0
+        self.completion = Mean(completion)
+        self.sojourn: Mean | None = None
+
+
+class Flow(Lane):
+    """One tenant's requests in one class, first come first served."""
+
+    __slots__ = ("account", "drain", "entries", "of", "tenant", "waiting")
+
+    def __init__(self, tenant: Tenant, of: Class) -> None:
+        super().__init__(tenant.weight)
+        self.tenant = tenant
+        self.of = of
+        self.entries: OrderedDict[Entry, None] = OrderedDict()
+        self.waiting = Amount()
+        self.account = Account()
+        self.drain = DrainRate()
+
+
+class Entry:
+    """A request that has been taken in. `work` is what it is charged, `prompt` as guessed and `exact` as counted are
+    the prompt's part of it, `prefill` what no engine has prefilled yet.
+    """
+
+    __slots__ = ("begun", "exact", "flow", "offered", "prefill", "prompt", "state", "ticket", "waiter", "work")
+
+    def __init__(self, ticket: Ticket, flow: Flow, prompt: int, completion: int, now: float) -> None:
+        self.ticket = ticket
+        self.flow = flow
+        self.work = prompt + completion
+        self.prompt = self.prefill = prompt
+        self.exact: int | None = None
+        self.offered = now
+        self.begun = now
+        self.state = State.WAITING
+        self.waiter: Any = None
+
+
+class Tenants:
+    """Those present (something waiting or running), and the latest of those that were: what they owe is not forgotten
+    at once.
+    """
+
+    def __init__(self) -> None:
+        self._all: dict[str, Tenant] = {}
+        self._idle: OrderedDict[str, Tenant] = OrderedDict()
+        self.weight = 0.0
+
+    def enter(self, ticket: Ticket, of: Class, completion: float) -> Flow:
+        """The flow a request belongs to. A changed weight holds from a tenant's next busy period."""
+        tenant = self._all.get(ticket.tenant)
+        if tenant is None:
+            tenant = self._idle.pop(ticket.tenant, None) or Tenant(ticket.tenant, completion)
+            self._all[ticket.tenant] = tenant
+            tenant.weight = ticket.weight
+            for flow in tenant.flows.values():
+                flow.weight = ticket.weight
+            self.weight += tenant.weight
+        tenant.present += 1
+        flow = tenant.flows.get(of.priority)  # type: ignore[assignment]
+        if flow is None:
+            flow = tenant.flows[of.priority] = Flow(tenant, of)
+        return flow
+
+    def exit(self, tenant: Tenant) -> None:
+        """One request of the tenant is over."""
+        tenant.present -= 1
+        if tenant.present:
+            return
+        del self._all[tenant.name]
+        self.weight = self.weight - tenant.weight if self._all else 0.0
+        self._idle[tenant.name] = tenant
+        if len(self._idle) > IDLE_TENANTS:
+            self._idle.popitem(last=False)

@@ -1,0 +1,135 @@
+"""Is there room to wait, and if not, when: the queue's bounds and its refusals.
+
+The whole queue is bounded, and a tenant holds at most `tenant_share` of it. A flow may grow only to weight / 2 times
+what is still free (dynamic thresholds, Choudhury and Hahne 1998): with n floods of weight 1, two parts in n + 2 stay
+free for whoever comes new. A request that would be its flow's only one always fits if the whole queue has room, and an
+empty queue takes a request of any size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.admission.bounds import Amount, Bound
+from gateway.admission.promises import LEAD_S, Account, Claim, Promises
+from gateway.admission.retry import key_frees, part, told
+from gateway.admission.ticket import Policy, Reason, Refusal, Ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.admission.fair_order import FairOrder
+    from gateway.admission.ledger import Class, Entry, Flow
+
+THRESHOLD = 0.5
+FRESH = 0.9
+MARGIN = 0.7
+FIRST_SOJOURN_S = 5.0
+
+
+class Room:
+    def __init__(self, policy: Policy, classes: FairOrder[Class], rate: Callable[[float], float]) -> None:
+        self.waiting = Amount()
+        self.promises = Promises()
+        self._bound = Bound(policy.max_requests, policy.max_tokens)
+        self._tenant_bound = self._bound.times(policy.tenant_share)
+        self._most_s = policy.retry_max_s
+        self._classes = classes
+        self._rate = rate
+        self._account = Account()
+        self._keys: dict[str, Account] = {}
+
+    def arrive(self, ticket: Ticket, now: float) -> bool:
+        """Whether a promise to this request is due, which it uses up."""
+        if not self.promises.outstanding:
+            return False
+        self.promises.advance(now)
+        return self.promises.redeem(ticket.claim, now)
+
+    def key_refusal(
+        self, ticket: Ticket, in_progress: Mapping[Entry, None], now: float, *, promised: bool
+    ) -> Refusal | None:
+        account = self._keys.get(ticket.key)
+        due = account.due.requests if account is not None and not promised else 0
+        if not in_progress or ticket.key_limit is None or len(in_progress) + due < ticket.key_limit:
+            return None
+        if account is None:
+            account = self._keys[ticket.key] = Account()
+        oldest = next(iter(in_progress))
+        seen = oldest.flow.tenant.sojourn
+        sojourn = seen.value if seen is not None else max(FIRST_SOJOURN_S, 2 * (now - oldest.offered))
+        seconds = key_frees(in_progress, sojourn, account.promised.requests, now)
+        refusal = self._promise(Reason.KEY_CONCURRENCY, ticket.claim, 0.0, (account,), seconds, now, lead_s=2 * sojourn)
+        if not account.promised.requests:
+            del self._keys[ticket.key]
+        return refusal
+
+    def refusal(self, entry: Entry, now: float, *, promised: bool) -> Refusal | None:
+        """None: the entry may wait. Promises let it pass all but the hard bounds."""
+        flow, work, now_due = entry.flow, entry.work, self._account.due
+        hard = self._bound.fits(work, self.waiting)
+        tenant_hard = self._tenant_bound.fits(work, flow.tenant.waiting)
+        free = self._bound.left(self.waiting, now_due).times(THRESHOLD * flow.weight)
+        fresh = free.within(self._tenant_bound.times(FRESH))
+        if hard and tenant_hard:
+            if promised:
+                return None
+            alone = not flow.waiting.requests and self._bound.fits(work, self.waiting, now_due)
+            if alone or fresh.fits(work, flow.waiting, flow.account.due):
+                return self._deadline_refusal(entry, now)
+        seconds = fresh.excess(work, flow.waiting, flow.account.promised) / self._rate_of(flow, now)
+        if not hard:
+            ahead = self._bound.excess(work, self.waiting, self._account.promised)
+            seconds = max(seconds, ahead / self._rate(now))
+        if not tenant_hard:
+            rates = sum(self._rate_of(each, now) for each in flow.tenant.flows.values() if each.stamp)
+            ahead = self._tenant_bound.excess(work, flow.tenant.waiting, flow.account.promised)
+            seconds = max(seconds, ahead / rates)
+        by_tenant = not tenant_hard or self._holds_its_part(flow)
+        return self._later(Reason.TENANT_QUEUE if by_tenant else Reason.QUEUE_FULL, entry, seconds, now)
+
+    def expired(self, entry: Entry, now: float) -> Refusal:
+        """The words for one whose deadline passed while it waited; it has left the queue."""
+        return self._later(Reason.DEADLINE_EXPIRED, entry, self._wait_s(entry, entry.flow.account.promised, now), now)
+
+    def _deadline_refusal(self, entry: Entry, now: float) -> Refusal | None:
+        deadline = entry.ticket.deadline
+        if deadline is None:
+            return None
+        left = MARGIN * max(0.0, deadline - now)
+        if self._wait_s(entry, entry.flow.account.due, now) <= left:
+            return None
+        seconds = self._wait_s(entry, entry.flow.account.promised, now) - left
+        return self._later(Reason.DEADLINE_UNREACHABLE, entry, seconds, now)
+
+    def _wait_s(self, entry: Entry, promises: Amount, now: float) -> float:
+        return (entry.flow.waiting.tokens + promises.tokens) / self._rate_of(entry.flow, now)
+
+    def _rate_of(self, flow: Flow, now: float) -> float:
+        """What the flow gets: what is due to it now, or what it has been getting, whichever is less."""
+        due = self._rate(now) * part(flow, self._classes)
+        return flow.drain.rate(now, due)
+
+    def _holds_its_part(self, flow: Flow) -> bool:
+        """Of what waits, the flow has at least what would be its weighted part within its class."""
+        of = flow.of
+        return flow.waiting.tokens > 0 and flow.waiting.tokens * of.flows.weight >= of.waiting.tokens * flow.weight
+
+    def _later(self, reason: Reason, entry: Entry, seconds: float, now: float) -> Refusal:
+        accounts = (self._account, entry.flow.account)
+        return self._promise(reason, entry.ticket.claim, entry.work, accounts, seconds, now)
+
+    def _promise(
+        self,
+        reason: Reason,
+        claim: Claim,
+        work: float,
+        accounts: tuple[Account, ...],
+        seconds: float,
+        now: float,
+        lead_s: float = LEAD_S,
+    ) -> Refusal:
+        after = told(seconds, self._most_s)
+        if after < self._most_s:
+            self.promises.make(claim, work, accounts, now, after, lead_s)
+        return Refusal(reason, after)
