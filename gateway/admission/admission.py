@@ -41,7 +41,7 @@ class Permit:
 
     def counted(self, prompt_tokens: int) -> None:
         """The exact prompt, as it goes to an engine; of several sequences each tells its own."""
-        self._admission.queue.counted(self._entry, prompt_tokens)
+        self._admission.counted(self._entry, prompt_tokens)
 
     def prefilled(self, prompt_tokens: int) -> None:
         """An engine has prefilled that much of it, or will not any more."""
@@ -92,6 +92,10 @@ class Admission:
 
     def set_capacity(self, capacity: Capacity) -> None:
         self.queue.set_capacity(capacity)
+        self._start_those_who_may()
+
+    def counted(self, entry: Entry, prompt_tokens: int) -> None:
+        self.queue.counted(entry, prompt_tokens)
         self._start_those_who_may()
 
     def prefilled(self, entry: Entry, prompt_tokens: int) -> None:

@@ -88,6 +88,11 @@ class Promises:
             return True
         return False
 
+    def earliest(self, claim: Claim) -> float | None:
+        """The instant of the claim's next promise, if one is outstanding."""
+        mine = self._of_claim.get(claim)
+        return mine[0][0] if mine else None
+
     def advance(self, now: float) -> None:
         while self._events and self._events[0][0] <= now:
             _, turn, promise = heapq.heappop(self._events)

@@ -8,10 +8,11 @@ empty queue takes a request of any size.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gateway.admission.bounds import Amount, Bound
-from gateway.admission.promises import LEAD_S, Account, Claim, Promises
+from gateway.admission.promises import LEAD_S, Account, Promises
 from gateway.admission.retry import key_frees, part, told
 from gateway.admission.ticket import Policy, Reason, Refusal, Ticket
 
@@ -44,7 +45,7 @@ class Room:
         if not self.promises.outstanding:
             return False
         self.promises.advance(now)
-        return self.promises.redeem(ticket.claim, now)
+        return ticket.attempt != 0 and self.promises.redeem(ticket.claim, now)
 
     def key_refusal(
         self, ticket: Ticket, in_progress: Mapping[Entry, None], now: float, *, promised: bool
@@ -59,7 +60,7 @@ class Room:
         seen = oldest.flow.tenant.sojourn
         sojourn = seen.value if seen is not None else max(FIRST_SOJOURN_S, 2 * (now - oldest.offered))
         seconds = key_frees(in_progress, sojourn, account.promised.requests, now)
-        refusal = self._promise(Reason.KEY_CONCURRENCY, ticket.claim, 0.0, (account,), seconds, now, lead_s=2 * sojourn)
+        refusal = self._promise(Reason.KEY_CONCURRENCY, ticket, 0.0, (account,), seconds, now, lead_s=2 * sojourn)
         if not account.promised.requests:
             del self._keys[ticket.key]
         return refusal
@@ -117,19 +118,22 @@ class Room:
 
     def _later(self, reason: Reason, entry: Entry, seconds: float, now: float) -> Refusal:
         accounts = (self._account, entry.flow.account)
-        return self._promise(reason, entry.ticket.claim, entry.work, accounts, seconds, now)
+        return self._promise(reason, entry.ticket, entry.work, accounts, seconds, now)
 
     def _promise(
         self,
         reason: Reason,
-        claim: Claim,
+        ticket: Ticket,
         work: float,
         accounts: tuple[Account, ...],
         seconds: float,
         now: float,
         lead_s: float = LEAD_S,
     ) -> Refusal:
+        before = self.promises.earliest(ticket.claim) if ticket.attempt else None
+        if before is not None and before > now:
+            return Refusal(reason, math.ceil(before - now))
         after = told(seconds, self._most_s)
         if after < self._most_s:
-            self.promises.make(claim, work, accounts, now, after, lead_s)
+            self.promises.make(ticket.claim, work, accounts, now, after, lead_s)
         return Refusal(reason, after)

@@ -29,7 +29,9 @@ class Ticket(NamedTuple):
     requests (bytes of text divided by a constant will do: the queue learns by how much the guesses are off).
     `max_completion_tokens` bounds the completion; `sequences` is how many completions run at once (n, or several
     prompts). `deadline` is the last instant, on the queue's clock, at which a permit is still of use. `key_limit`:
-    requests of this key that may be waiting and running.
+    requests of this key that may be waiting and running. `attempt`: how often the client says it has sent this request
+    before; a first attempt (0) claims no promise, a repeated one that comes early is told its promise again. None: it does
+    not say.
     """
 
     tenant: str
@@ -42,6 +44,7 @@ class Ticket(NamedTuple):
     sequences: int = 1
     deadline: float | None = None
     key_limit: int | None = None
+    attempt: int | None = None
 
     @property
     def claim(self) -> tuple[str, int, int]:

@@ -42,6 +42,7 @@ class Service:
     lag_s: float = 0.2
     seed: int = 0
     guess: float = 1.3
+    tells_attempt: bool = False
     honest: int = 0
     promised: int = 0
     busy: float = 0.0
@@ -82,6 +83,7 @@ class Service:
             weight=client.weight,
             deadline=None if client.patience_s is None else self.now + client.patience_s,
             key_limit=client.key_limit,
+            attempt=len(client.refusals) if self.tells_attempt else None,
         )
         taken = self.queue.offer(ticket, self.now)
         if isinstance(taken, Refusal):

@@ -87,6 +87,19 @@ async def test_prefill_that_is_done_starts_the_next() -> None:
     assert is_empty(gate)
 
 
+async def test_a_prompt_shorter_than_guessed_starts_the_next() -> None:
+    gate = Admission(FairQueue(Policy(reserve=0.0), Capacity(8, 100)))
+    outcome = await gate.admit(ticket()._replace(prompt_guess=500))
+    assert isinstance(outcome, Permit)
+    waiting = asyncio.create_task(permit(gate, "b"))
+    await settled()
+    assert not waiting.done()
+    outcome.counted(20)
+    with outcome, await waiting:
+        pass
+    assert is_empty(gate)
+
+
 async def test_new_capacity_starts_those_who_wait() -> None:
     gate = admission(sequences=0)
     waiting = [asyncio.create_task(permit(gate, name)) for name in "abc"]

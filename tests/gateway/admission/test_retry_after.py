@@ -67,6 +67,13 @@ def test_waiting_that_long_gets_in(load: str) -> None:
     assert honest >= 0.9 * promised, f"{honest} of {promised}"
 
 
+def test_identical_requests_do_not_take_each_others_place_if_they_tell_their_attempt() -> None:
+    service = Service(POLICY, tells_attempt=True)
+    service.run([Client(f"t{n % 4}", 0.1 * n, 500, 150) for n in range(600)])
+    assert service.promised > 100
+    assert service.honest >= 0.95 * service.promised
+
+
 def test_those_refused_together_are_spread() -> None:
     service = Service(POLICY)
     clients = [Client("a", 0.0, 300 + n, 150) for n in range(200)]
