@@ -107,7 +107,7 @@ class Room:
         return (entry.flow.waiting.tokens + promises.tokens) / self._rate_of(entry.flow, now)
 
     def _rate_of(self, flow: Flow, now: float) -> float:
-        """What the flow gets: what is due to it now, or what it has been getting, whichever is less."""
+        """Tokens per second that leave the flow: what has been leaving it, beginning with what is due to it now."""
         due = self._rate(now) * part(flow, self._classes)
         return flow.drain.rate(now, due)
 
