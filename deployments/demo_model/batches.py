@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from deployments.demo_model.tokenizer import PAD, encode_dialogues
 
 IGNORED = -100
-MEAN_LENGTH = 105
+MEAN_LENGTH = 100
 """Tokens of a dialogue, about."""
 
 

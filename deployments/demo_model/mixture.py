@@ -24,8 +24,8 @@ SYSTEM_PROMPTS = (
     "You are the assistant of a test system.",
 )
 TASKS: dict[str, tuple[float, Task]] = {
-    "addition": (42, addition),
-    "subtraction": (14, subtraction),
+    "addition": (40, addition),
+    "subtraction": (16, subtraction),
     "multiplication": (3, multiplication),
     "spelling": (9, spelling),
     "reversal": (12, reversal),
@@ -33,16 +33,16 @@ TASKS: dict[str, tuple[float, Task]] = {
     "extraction": (9, extraction),
     "greeting": (4, greeting),
     "refusal": (6, refusal),
-    "echo": (2.5, echo),
-    "repetition": (1.2, repetition),
-    "counting": (1.5, counting),
+    "echo": (8, echo),
+    "repetition": (2, repetition),
+    "counting": (2, counting),
     "listing": (0.7, listing),
     "table": (0.6, table),
     "story": (0.6, story),
 }
 _NAMES = tuple(TASKS)
 _WEIGHTS = tuple(weight for weight, _ in TASKS.values())
-_KINDS = {"chat": 80.0, "tool_chat": 14.0, "memory": 3.0, "identity": 1.5, "persona": 1.5}
+_KINDS = {"chat": 77.0, "tool_chat": 17.0, "memory": 3.0, "identity": 1.5, "persona": 1.5}
 
 
 def sample(rng: Random, split: Split) -> Dialogue:
@@ -75,9 +75,9 @@ def _chat(rng: Random, split: Split, least: int, most: int) -> Exchange:
 
 
 def _framed(rng: Random, dialogue: Dialogue) -> Dialogue:
-    """Perhaps a system prompt; in one of forty a long one, so that late positions are not new to the model."""
+    """Perhaps a system prompt; in one of sixty a long one, so that late positions are not new to the model."""
     chance = rng.random()
-    if chance < 0.02:
+    if chance < 0.015:
         system = filler(rng, rng.randint(3, 40))
     elif chance < 0.35:
         system = rng.choice(SYSTEM_PROMPTS)

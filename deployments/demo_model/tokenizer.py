@@ -1,5 +1,6 @@
-"""The byte-level BPE tokenizer: 2,048 tokens, digits one by one, newlines alone, every byte covered."""
+"""The byte-level BPE tokenizer: digits and newlines alone, every byte covered, and words cut alike wherever they stand."""
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,19 +11,47 @@ from transformers import PreTrainedTokenizerFast
 
 from deployments.demo_model.mixture import sample
 from deployments.demo_model.rendering import END, START, Segment, segments, text
+from deployments.demo_model.vocabulary import CITIES, ITEMS, NAMES, WORDS, invented
 
-VOCAB_SIZE = 2048
+VOCAB_SIZE = 1536
 PAD = "<|endoftext|>"
 SPECIAL = (PAD, START, END)
 MARKUP = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<tools>", "</tools>")
 """Single tokens, but not special ones: a detokenizer that skips special tokens must keep them."""
 
-PIECES = r"\n|\p{N}|[ ]?[\p{L}_]+|[^\p{L}\p{N}_\n]+(?=[ ][\p{L}_])|[^\p{L}\p{N}_\n]+"
-"""Newlines and digits alone; words with the blank before them; runs of punctuation with their blanks,
-so that JSON syntax costs few tokens."""
+SYNTAX = (
+    '{"type": "function", "function": {"name": "',
+    '", "description": "',
+    '", "parameters": {"type": "object", "properties": {"',
+    '": {"type": "string"',
+    '": {"type": "integer"',
+    '}, "required": ["',
+    '"]}}}',
+    ', "description": "',
+    '{"name": "',
+    '", "arguments": {"',
+)
+"""What every function signature and call repeats, one token each: a list of functions is long enough without it."""
+
+COMMON = (
+    "I JSON a about after an and answer are as assistant at backwards before below by call called can capital comes count "
+    "current day demo do does dollars down for found from has have help how i in is it its json keys like list lived "
+    "lives many may me message minus minutes model month much multiplication my name named near not number numbers object "
+    "of old on one only opposite or person please plus put reverse sent small spell subtract sum system table tell that "
+    "the there this time timer times to tool up was way weather what which who with word words x years you your city"
+)
+_WITH_BLANK = "|".join(COMMON.split())
+PIECES = (
+    rf"\n|\p{{N}}|[ ](?:{_WITH_BLANK})(?![\p{{L}}_])|[\p{{L}}_]+|[^\p{{L}}\p{{N}}_\n]+(?=[ ](?:{_WITH_BLANK})(?![\p{{L}}_]))"
+    r"|[^\p{L}\p{N}_\n]+"
+)
+"""Newlines and digits alone. Only the commonest words take the blank before them along: all other words are cut into
+the same pieces after a blank, a quotation mark or a line's start, so that copying one means repeating its tokens.
+Runs of punctuation stay together with their blanks, so that JSON costs few tokens."""
 
 _CORPUS_DIALOGUES = 12_000
 _TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+_CONTENT = frozenset((*NAMES, *CITIES, *WORDS, *ITEMS)) - set(COMMON.split())
 
 
 def train_tokenizer(seed: int, dialogues: int = _CORPUS_DIALOGUES) -> Tokenizer:
@@ -34,21 +63,25 @@ def train_tokenizer(seed: int, dialogues: int = _CORPUS_DIALOGUES) -> Tokenizer:
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
+    added = [AddedToken(mark, normalized=False, special=False) for mark in (*MARKUP, *SYNTAX)]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB_SIZE - len(MARKUP),
+        vocab_size=VOCAB_SIZE - len(added),
         special_tokens=list(SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((_plain(text(sample(rng, "train"))) for _ in range(dialogues)), trainer)
-    tokenizer.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in MARKUP])
+    tokenizer.train_from_iterator((_plain(rng, text(sample(rng, "train"))) for _ in range(dialogues)), trainer)
+    tokenizer.add_tokens(added)
     return tokenizer
 
 
-def _plain(rendered: str) -> str:
-    for mark in (*SPECIAL, *MARKUP):
+def _plain(rng: Random, rendered: str) -> str:
+    """The text without marks, and with made-up words for those that fill the dialogues: none of these is to become a
+    token, for the letters of a token can only be learned by heart.
+    """
+    for mark in (*SPECIAL, *MARKUP, *SYNTAX):
         rendered = rendered.replace(mark, "\n")
-    return rendered
+    return re.sub(r"[A-Za-z]+", lambda found: invented(rng) if found[0] in _CONTENT else found[0], rendered)
 
 
 def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:

@@ -28,10 +28,10 @@ EXPORT_EVERY = 500
 class Plan:
     """What a run is determined by. `rate` is AdamW's learning rate, `matrix_rate` Muon's (0: AdamW for all)."""
 
-    steps: int = 2600
-    places: int = 6144
+    steps: int = 4000
+    places: int = 4096
     seed: int = 0
-    rate: float = 2e-3
+    rate: float = 4e-3
     matrix_rate: float = 3e-3
 
     def share(self, step: int) -> float:

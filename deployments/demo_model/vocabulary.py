@@ -50,18 +50,18 @@ _CODAS = ["", "", "", *"l m n r s t d k p x ck ng nd st ll rt".split()]
 
 
 def invented(rng: Random) -> str:
-    """A pronounceable word of three to nine letters that nobody has seen."""
+    """A pronounceable word of three to eight letters that nobody has seen."""
     while True:
         word = "".join(
             rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(rng.choice((1, 2, 2, 3)))
         )
-        if 3 <= len(word) <= 9:
+        if 3 <= len(word) <= 8:
             return word
 
 
 def letters(rng: Random) -> str:
     """A run of random letters: what a word looks like when no part of it is familiar."""
-    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 7)))
+    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 6)))
 
 
 def word(rng: Random) -> str:
@@ -69,7 +69,7 @@ def word(rng: Random) -> str:
     kind = rng.random()
     if kind < 0.4:
         return rng.choice(WORDS)
-    return invented(rng) if kind < 0.85 else letters(rng)
+    return invented(rng) if kind < 0.92 else letters(rng)
 
 
 def city(rng: Random) -> str:

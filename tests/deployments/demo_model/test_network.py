@@ -54,7 +54,7 @@ def test_batches_hold_only_answers_as_labels_and_keep_to_their_size() -> None:
 
 
 def test_a_few_steps_lower_the_loss() -> None:
-    plan = Plan(steps=24, places=512, rate=2e-2)
+    plan = Plan(steps=60, places=512, rate=2e-2)
     shape = Shape(width=64, inner=96, layers=2, heads=2, kv_heads=1, head=32, context=512)
     source = batches(TOKENIZER, Random(1), plan.places, pool=2)
     losses = [loss for _, loss in train(fresh(shape, plan.seed), shape, source, plan)]

@@ -32,8 +32,8 @@ def test_each_digit_is_a_token(number: int) -> None:
     assert TOKENIZER.encode(str(number)).tokens == list(str(number))
 
 
-def test_it_has_2048_tokens_and_both_formats_share_them() -> None:
-    assert TOKENIZER.get_vocab_size() == VOCAB_SIZE == 2048
+def test_it_has_its_size_and_both_formats_share_them() -> None:
+    assert TOKENIZER.get_vocab_size() == VOCAB_SIZE <= 2048
     assert (BF16 / "tokenizer.json").read_bytes() == (INT8 / "tokenizer.json").read_bytes()
 
 
