@@ -18,6 +18,8 @@ from gateway.pool.acceptance import FrontSpec
 GATEWAY = "Gateway"
 STREAMS = 100_000
 GRACE_S = 10
+HUNG = 3
+"""Gateways give up a silent core after `stall_s`; after so many times that, its replica is replaced."""
 
 
 def engine_name(model: str) -> str:
@@ -28,7 +30,7 @@ def build(config: Config, served: list[Served]) -> Application:
     """The application named `config.name`; nothing in it is secret."""
     engines = [_engine(config, one) for one in served]
     options = GatewayOptions(
-        config=config,
+        config=_for_gateways(config),
         specs=tuple(_front(one) for one in served),
         app=config.name,
         engine_deployments={one.model.name: engine_name(one.model.name) for one in served},
@@ -40,10 +42,16 @@ def build(config: Config, served: list[Served]) -> Application:
         max_ongoing_requests=STREAMS,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
         health_check_period_s=2,
+        max_surge_percent=100,
         ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": environment.gateway()}},
     )
     application: Application = gateway.bind(options, *engines)
     return application
+
+
+def _for_gateways(config: Config) -> Config:
+    """Without what concerns engines alone: a change of it is then no new version of the gateway, which runs on."""
+    return config.model_copy(update={"models": ()})
 
 
 def _front(served: Served) -> FrontSpec:
@@ -69,8 +77,11 @@ def _engine(config: Config, served: Served) -> Application:
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
         health_check_period_s=2,
+        max_surge_percent=100 if served.model.surge else 0,
         ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
     )
-    options = EngineOptions(served, GATEWAY, config.name, config.gateway.drain_s, config.engine_host)
+    gateway = config.gateway
+    hung_s = HUNG * gateway.failover.stall_s
+    options = EngineOptions(served, GATEWAY, config.name, gateway.drain_s, hung_s, config.engine_host)
     application: Application = deployment.bind(options)
     return application

@@ -1,4 +1,4 @@
-"""`sluice status` and `sluice down`: from another terminal, by the state that `sluice up` left."""
+"""`sluice status`, `sluice reload` and `sluice down`: from another terminal, by the state that `sluice up` left."""
 
 import json
 import os
@@ -69,6 +69,28 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             for engine, reason in model["refused"].items():
                 table.add_row(model["name"], engine, f"refused: {reason}")
         console.print(table)
+
+
+def reload(config: Config, timeout_s: float, console: Console) -> int:
+    """Ask the supervisor to read its configuration again, and wait until the rolling update is over."""
+    state = RunState.read(config.state_dir)
+    if state is None:
+        console.print(f"Sluice is not running (state: {config.state_dir})")
+        return NOT_RUNNING
+    before = state.reloads
+    os.kill(state.pid, signal.SIGUSR1)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        now = RunState.read(config.state_dir)
+        if now is None:
+            console.print("Sluice stopped meanwhile")
+            return NOT_RUNNING
+        if now.reloads > before:
+            console.print(f"not reloaded: {now.reload_error}" if now.reload_error else "reloaded")
+            return 1 if now.reload_error else 0
+        time.sleep(0.1)
+    console.print(f"still reloading after {timeout_s:.0f} s; `sluice status` shows how far it is")
+    return 1
 
 
 def down(config: Config, timeout_s: float, console: Console) -> int:

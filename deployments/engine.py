@@ -26,6 +26,7 @@ class EngineOptions:
     gateway_deployment: str
     app: str
     drain_s: float
+    hung_s: float
     host: str
 
 
@@ -114,6 +115,8 @@ class Engine:
     async def check_health(self) -> None:
         if not self._core.alive:
             raise RuntimeError("the engine core is dead")
+        if self._outlet.quiet_s > self._options.hung_s:
+            raise RuntimeError(f"the engine core has given no sign of life for {self._outlet.quiet_s:.0f} s")
 
     async def __del__(self) -> None:
         """Serve's stop: no new work, streams run on for at most `drain_s`, then the core is shut down."""

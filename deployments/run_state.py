@@ -10,7 +10,9 @@ import psutil
 
 @dataclass
 class RunState:
-    """`started` is the supervisor's process start time, so that a reused pid is not taken for it."""
+    """`started` is the supervisor's process start time, so that a reused pid is not taken for it; `reload_error` is how the last
+    of `reloads` went.
+    """
 
     pid: int
     started: float
@@ -19,6 +21,8 @@ class RunState:
     dashboard: str
     haproxy: str = ""
     management: list[str] = field(default_factory=list)
+    reloads: int = 0
+    reload_error: str = ""
 
     @classmethod
     def file(cls, state_dir: Path) -> Path:

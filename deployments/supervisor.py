@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
-import secrets
 import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,80 +14,16 @@ import httpx
 import psutil
 from rich.console import Console
 
-from deployments import environment, processes, quantization
+from deployments import environment, processes
+from deployments.preflight import StartError, alone, check_ports, check_reload, check_tls, make_token, resolve
 from deployments.quantization import Served
 from deployments.run_state import RunState
-from gateway.config import Config
-from gateway.errors import ConfigError, OperatorError
-from gateway.http.certificates import server_context
+from gateway.config import Config, load
+from gateway.errors import OperatorError
 
 POLL_S = 0.25
 STOP_GRACE_S = 5.0
 DELETE_GRACE_S = 30.0
-
-
-class StartError(OperatorError):
-    """Sluice did not come up; the message says why."""
-
-
-@contextlib.contextmanager
-def alone(state_dir: Path) -> Iterator[None]:
-    """One Sluice for each state directory, also while both are still starting. Raises StartError."""
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            running = RunState.read(state_dir)
-            who = f"pid {running.pid}" if running else "still starting"
-            raise StartError(f"Sluice is already running from {state_dir} ({who}); `sluice down` stops it") from exc
-        yield
-
-
-def check_tls(config: Config, where: str) -> None:
-    tls = config.gateway.listen.tls
-    if tls is not None:
-        try:
-            server_context(tls)
-        except OSError as exc:
-            raise ConfigError(where, "gateway.listen.tls", f"cannot be loaded: {exc}") from exc
-
-
-def check_ports(config: Config, where: str) -> None:
-    """The gateway's port is shared between replicas, so a second Sluice would not fail by itself: it is refused here."""
-    doors = {"gateway.listen.port": (config.gateway.listen.host, config.gateway.listen.port)}
-    if config.gateway.haproxy.enabled:
-        haproxy = config.gateway.haproxy
-        doors["gateway.haproxy.port"] = (haproxy.host, haproxy.port)
-        doors["gateway.haproxy.stats_port"] = ("127.0.0.1", haproxy.stats_port)
-        doors["gateway.haproxy.metrics_port"] = ("127.0.0.1", haproxy.metrics_port)
-    for key, (host, port) in doors.items():
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as exc:
-                raise ConfigError(where, key, f"{host}:{port} cannot be used: {exc.strerror}") from exc
-
-
-def _make_token(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as new:
-            new.write(secrets.token_hex(32))
-
-
-def resolve(config: Config, where: str) -> list[Served]:
-    accelerator = quantization.installed()
-    if config.accelerator not in ("auto", accelerator):
-        raise ConfigError(
-            where,
-            "accelerator",
-            f"{config.accelerator} asked for, but the installed vLLM is the {accelerator} build; "
-            f"run make setup ACCELERATOR={config.accelerator}",
-        )
-    return [quantization.resolve(model, accelerator, where) for model in config.models]
 
 
 class Supervisor:
@@ -102,6 +35,7 @@ class Supervisor:
         self._console = console
         self._begun = time.monotonic()
         self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
         self._state: RunState | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._step: asyncio.Future[Any] | None = None
@@ -116,7 +50,7 @@ class Supervisor:
         served = resolve(config, self._where)
         check_tls(config, self._where)
         check_ports(config, self._where)
-        _make_token(config.ray_token_file)
+        make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
         self._take_signals()
         try:
@@ -125,7 +59,10 @@ class Supervisor:
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 on_ready(starting.result())
-                await stopping
+                reloading = asyncio.create_task(self._reload_when_asked())
+                await asyncio.wait([reloading, stopping], return_when=asyncio.FIRST_COMPLETED)
+                reloading.cancel()
+                await asyncio.gather(reloading, return_exceptions=True)
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         finally:
@@ -141,6 +78,8 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
             loop.add_signal_handler(number, self._stop.set)
+        loop.remove_signal_handler(signal.SIGUSR1)
+        loop.add_signal_handler(signal.SIGUSR1, self._reload.set)
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that is gone must not keep us from stopping
@@ -164,7 +103,7 @@ class Supervisor:
         self._take_signals()
         dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
         self._say("Ray is up" + (f", dashboard at {dashboard}" if dashboard else ""))
-        from deployments.app import GATEWAY, build
+        from deployments.app import GATEWAY
 
         haproxy = config.gateway.haproxy
         await self._blocking(
@@ -172,8 +111,7 @@ class Supervisor:
             proxy_location="EveryNode" if haproxy.enabled else "Disabled",
             http_options={"host": haproxy.host, "port": haproxy.port},
         )
-        target = serve.RunTarget(target=build(config, served), name=config.name, route_prefix="/")
-        await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
+        await self._deploy(config, served)
         listen = config.gateway.listen
         scheme = "https" if listen.tls else "http"
         state = RunState(
@@ -190,6 +128,43 @@ class Supervisor:
         await self._wait_running(ray, serve)
         await self._wait_ready()
         return state
+
+    async def _deploy(self, config: Config, served: list[Served]) -> None:
+        """Serve starts what is new, replaces what has changed, and leaves alone what has not."""
+        from ray import serve
+
+        from deployments.app import build
+
+        target = serve.RunTarget(target=build(config, served), name=config.name, route_prefix="/")
+        await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            assert self._state is not None
+            try:
+                await self._take_over(load(Path(self._where)))
+                self._state.reload_error = ""
+                self._say("reloaded")
+            except OperatorError as err:
+                self._state.reload_error = str(err)
+                self._say(f"not reloaded: {err}")
+            self._state.reloads += 1
+            self._state.write(self._config.state_dir)
+
+    async def _take_over(self, config: Config) -> None:
+        """A rolling update to a changed configuration; returns when it is over."""
+        import ray
+        from ray import serve
+
+        self._say(f"reloading {self._where}")
+        check_reload(self._config, config, self._where)
+        served = resolve(config, self._where)
+        self._config = config
+        await self._deploy(config, served)
+        await self._wait_running(ray, serve)
+        await self._wait_ready()
 
     def _init_ray(self) -> Any:
         import ray

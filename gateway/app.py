@@ -12,7 +12,7 @@ from gateway import __version__
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
-from gateway.config import Config, Listen
+from gateway.config import Config, Failover, Listen
 from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
 from gateway.http.backend import ModelBackend
@@ -26,6 +26,7 @@ from gateway.pool.acceptance import Acceptance, FrontSpec
 from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
+from gateway.pool.failover import FailoverPolicy
 from gateway.pool.fingerprint import fingerprint
 from gateway.routing.backlog import Backlog, least_backlog
 from gateway.telemetry.metrics import Metrics
@@ -39,11 +40,12 @@ log = structlog.get_logger(__name__)
 class ModelFront:
     """One model's pool from the moment its first engine is known, and its front end from then on."""
 
-    def __init__(self, spec: FrontSpec, peer: Peer, wait_s: float) -> None:
+    def __init__(self, spec: FrontSpec, peer: Peer, wait_s: float, failover: Failover) -> None:
         self.spec = spec
         self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
         self._turn = 0
-        self.pool = EnginePool(peer, vllm_seam.GatewayCodec(), self._pick, self.accept, wait_s)
+        policy = FailoverPolicy(**failover.model_dump())
+        self.pool = EnginePool(peer, vllm_seam.GatewayCodec(), self._pick, self.accept, wait_s, policy)
         self._known = asyncio.Event()
 
     def _pick(self, channels: Sequence[EngineChannel]) -> int:
@@ -71,7 +73,9 @@ class GatewayApp:
         self._node_ip = node_ip
         self._gateway_id = uuid.uuid4().hex[:12]
         self._peer = Peer()
-        self._fronts = [ModelFront(spec, self._peer, config.gateway.engine_wait_s) for spec in specs]
+        self._fronts = [
+            ModelFront(spec, self._peer, config.gateway.engine_wait_s, config.gateway.failover) for spec in specs
+        ]
         self._backends: dict[str, ModelBackend] = {}
         self._tasks: list[asyncio.Future[None]] = []
         self._listeners: list[Listener] = []
@@ -119,8 +123,9 @@ class GatewayApp:
         log.info("model_open", model=front.spec.name, max_model_len=front.accept.max_model_len)
 
     async def close(self) -> None:
-        """Not ready first, then no new requests, then running ones for at most `drain_s`."""
-        if self._config.gateway.replicas > 1 and self._listeners:
+        """No new connections first (another gateway may share the port), then no new requests; `drain_s` at most for all of it."""
+        self.door.draining = True
+        if self._listeners:
             self._listeners[1].stop_accepting()
         await self.door.drain(self._config.gateway.drain_s)
         for listener in reversed(self._listeners):
@@ -196,4 +201,6 @@ def _engine_status(channel: EngineChannel) -> dict[str, Any]:
         "requests_from_here": channel.requests,
         "requests": channel.load.requests,
         "prefill_tokens": channel.load.prefill_tokens,
+        "kv_use": round(channel.load.kv_use, 3),
+        "faults": channel.breaker.faults if channel.breaker.half_open else 0,
     }

@@ -1,4 +1,4 @@
-"""The `sluice` command: up, down, status, keys."""
+"""The `sluice` command: up, down, reload, status, keys."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ from gateway.config import Config, load
 from gateway.errors import SluiceError
 
 DEFAULT_CONFIG = Path("configs/local.yaml")
+DEFAULT_WAIT_S = {"down": 120.0, "reload": 600.0}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,13 +30,19 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument(
         "config", nargs="?", type=Path, default=DEFAULT_CONFIG, help=f"YAML file (default: {DEFAULT_CONFIG})"
     )
-    for name, text in {"down": "Stop a running Sluice.", "status": "Show models, replicas, queue and health."}.items():
+    for name, text in {
+        "down": "Stop a running Sluice.",
+        "reload": "Take over a changed configuration by a rolling update, without failing a request.",
+        "status": "Show models, replicas, queue and health.",
+    }.items():
         sub = command(name, text)
         sub.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="the file it was started with")
         if name == "status":
             sub.add_argument("--json", action="store_true", help="as JSON")
         else:
-            sub.add_argument("--timeout", type=float, default=120, help="seconds to wait (default: 120)")
+            sub.add_argument(
+                "--timeout", type=float, default=DEFAULT_WAIT_S[name], help="seconds to wait (default: %(default)s)"
+            )
     keys = command("keys", "Make, list and revoke API keys.")
     keys.add_argument(
         "-c", "--config", type=Path, default=DEFAULT_CONFIG, help="names the key file (its auth and state_dir)"
@@ -76,6 +83,10 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
             from deployments.control import down
 
             return down(config, arguments.timeout, console)
+        case "reload":
+            from deployments.control import reload
+
+            return reload(config, arguments.timeout, console)
         case "status":
             from deployments.control import status
 

@@ -78,12 +78,27 @@ class Surface(Strict):
     max_body: Bytes = 4 * 2**20
 
 
+class Failover(Strict):
+    """What happens to requests whose engine dies, hangs or leaves: they go on elsewhere. See gateway/pool/failover.py."""
+
+    park_s: float = Field(default=120.0, ge=0, description="how long such a request waits for an engine to come back")
+    stall_s: float = Field(
+        default=20.0, gt=0, description="an engine core silent for so long, with work to do, is given up"
+    )
+    slow_factor: float = Field(
+        default=10.0, gt=1, description="times its peers' step time that lose an engine new work"
+    )
+    retry_reserve: int = Field(default=256, ge=1, description="retries that are granted without any success")
+    retry_ratio: float = Field(default=0.2, ge=0, description="retries that each success earns")
+
+
 class Gateway(Strict):
     replicas: int = Field(default=1, ge=1)
     listen: Listen = Listen()
     management: Management = Management()
     haproxy: HAProxy = HAProxy()
     surface: Surface = Surface()
+    failover: Failover = Failover()
     engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
     drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
     keep_alive_s: int = Field(default=75, ge=1)
@@ -122,6 +137,7 @@ class Model(Strict):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._:/-]+$")
     checkpoints: dict[Accelerator, Checkpoint] = Field(min_length=1)
     replicas: int = Field(default=1, ge=1)
+    surge: bool = Field(default=True, description="an update starts new replicas before it stops old ones, given room")
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     trust_remote_code: bool = False

@@ -21,6 +21,7 @@ SluiceError
 │   │   ├── ShuttingDown
 │   │   ├── NoEngine
 │   │   └── EngineLost
+│   ├── EnginePoisoned             500
 │   └── Internal                   500
 └── OperatorError                  never reaches a client; FACES shows it as Internal
     ├── ConfigError
@@ -149,6 +150,10 @@ class EngineLost(Unavailable):
     """The engine went away in mid-request, and no other could take over."""
 
 
+class EnginePoisoned(HttpError):
+    """Engines died while they served this request, more than one: it is taken for the cause."""
+
+
 class Internal(HttpError):
     """A fault of ours; the message tells nothing of its cause."""
 
@@ -204,6 +209,7 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         ShuttingDown: Face(503, "server_error", "shutting_down", retryable=True),
         NoEngine: Face(503, "server_error", "engine_unavailable", retryable=True),
         EngineLost: Face(503, "server_error", "engine_lost", retryable=True),
+        EnginePoisoned: Face(500, "server_error", "engine_poisoned", retryable=False),
         Internal: Face(500, "server_error", "internal_error", retryable=False),
     }
 )

@@ -1,5 +1,6 @@
 """Starts a server below us, waits until it answers, and leaves nothing of it behind."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -47,6 +48,12 @@ class Launched:
     def pids(self) -> list[int]:
         return family(self._process.pid, self._mark)
 
+    def signal(self, number: signal.Signals) -> None:
+        """To every process of it."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def wait_ready(self, urls: Sequence[str], timeout_s: float) -> None:
         """Until every URL answers 200."""
         deadline = time.monotonic() + timeout_s
@@ -62,6 +69,7 @@ class Launched:
 
     def stop(self) -> None:
         """SIGTERM, patience, then SIGKILL for whatever is left."""
+        self.signal(signal.SIGCONT)
         left = [psutil.Process(pid) for pid in self.pids() if psutil.pid_exists(pid)]
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)

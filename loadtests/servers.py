@@ -1,10 +1,11 @@
 """The systems under test: bare vLLM and Sluice, with the same model, engine settings and environment."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,21 @@ class Server:
     model: str
     ports: dict[str, int]
     key: str = ""
+    ready: Sequence[str] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     scratch: Path | None = None
 
     def pids(self) -> list[int]:
         return self.launched.pids()
+
+    def freeze(self) -> None:
+        """Every process stands still: what is measured meanwhile has the machine to itself."""
+        self.launched.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Returns when it serves again."""
+        self.launched.signal(signal.SIGCONT)
+        self.launched.wait_ready(self.ready, START_S)
 
     def stop(self) -> None:
         self.launched.stop()
@@ -73,12 +84,15 @@ def start_bare(config: Config, where: str, folder: Path) -> Server:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *flags]
     command += ["--host", HOST, "--port", str(port), "--disable-uvicorn-access-log", "--disable-fastapi-docs"]
     launched = Launched(command, env, folder / "bare-vllm.log")
+    ready = [f"http://{HOST}:{port}/health"]
     try:
-        launched.wait_ready([f"http://{HOST}:{port}/health"], START_S)
+        launched.wait_ready(ready, START_S)
     except BaseException:
         launched.stop()
         raise
-    return Server(launched, config.models[0].name, {"own": port}, settings={"flags": flags, "environment": env})
+    return Server(
+        launched, config.models[0].name, {"own": port}, "", ready, settings={"flags": flags, "environment": env}
+    )
 
 
 def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str, Any] | None = None) -> Server:
@@ -109,11 +123,11 @@ def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str
     )
     scratch = Path(tempfile.mkdtemp(prefix="hap-"))
     launched = Launched([*sluice, "up", str(file)], _haproxy_files(scratch), folder / "sluice.log")
-    server = Server(
-        launched, config.models[0].name, ports, made.stdout.split()[0], config.model_dump(mode="json"), scratch
-    )
+    ready = [f"http://{HOST}:{port}/readyz" for port in ports.values()]
+    settings = config.model_dump(mode="json")
+    server = Server(launched, config.models[0].name, ports, made.stdout.split()[0], ready, settings, scratch)
     try:
-        launched.wait_ready([f"http://{HOST}:{port}/readyz" for port in ports.values()], START_S)
+        launched.wait_ready(ready, START_S)
     except BaseException:
         server.stop()
         raise

@@ -19,7 +19,6 @@ from vllm.parser.engine.adapters import ParserEngineToolAdapter
 from gateway.errors import HttpError, Internal
 from gateway.http.body import ClientGone
 from gateway.http.chunks import DONE, ChatChunks, Chunks, CompletionChunks, Head
-from gateway.http.relay import engine_lost
 from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
 from gateway.http.vllm_errors import vllm_error_text
@@ -106,7 +105,7 @@ class DirectStreams:
             if output.finish_reason == "error":
                 writer.write(tap.take() if tap.tokens else b"")
                 await writer.flushed()
-                raise engine_lost() if context.engine_lost else Internal("generation failed")
+                raise context.failure or Internal("generation failed")
             tail = tap.take() + chunks.last(output.text, output.finish_reason, output.stop_reason)
             tail += chunks.totals(len(last.prompt_token_ids), tap.tokens + len(output.token_ids)) + DONE
             writer.write(tail)
@@ -140,8 +139,8 @@ class DirectStreams:
         except HttpError:
             raise
         except Exception as exc:
-            if context.engine_lost:
-                raise engine_lost() from exc
+            if context.failure is not None:
+                raise context.failure from exc
             if not isinstance(exc, VLLMError):
                 raise
             described: str = self._chat.create_streaming_error_response(exc)

@@ -1,6 +1,7 @@
 """The gateway's door: who asks, what for, and to which backend it goes. Reads top to bottom as a request lives."""
 
 import asyncio
+import contextlib
 import re
 import time
 import uuid
@@ -21,6 +22,8 @@ from gateway.http.surface import Route, SurfacePolicy, admit, match
 from gateway.pool.context import RequestContext, current
 
 CUT_GRACE_S = 2.0
+LINGER_S, QUIET_S = 5.0, 0.2
+"""A stopping gateway still answers on connections that clients hold, once each: they may have asked already."""
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 log = structlog.get_logger(__name__)
@@ -66,19 +69,33 @@ class Door:
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
     _running: set["asyncio.Task[Any]"] = field(default_factory=set, init=False)
+    _refusing: bool = field(default=False, init=False)
     _cutting: bool = field(default=False, init=False)
 
     async def drain(self, limit_s: float) -> None:
-        """No new requests; running ones end by themselves within the limit, or are told that they were cut off."""
+        """Few new requests, then none; running ones end by themselves within the limit, or are told that they were cut off."""
         self.draining = True
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        await self._linger(min(LINGER_S, limit_s))
+        self._refusing = True
         running = set(self._running)
         if running:
-            _, late = await asyncio.wait(running, timeout=limit_s)
+            _, late = await asyncio.wait(running, timeout=max(0.0, limit_s - (clock() - begun)))
             self._cutting = True
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=CUT_GRACE_S)
+
+    async def _linger(self, limit_s: float) -> None:
+        """Until nothing has been running for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await asyncio.sleep(QUIET_S)
+                while self._running:
+                    await asyncio.wait(set(self._running))
+                    await asyncio.sleep(QUIET_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -125,8 +142,10 @@ class Door:
         caller = self.authenticate(headers)
         if route.scope not in caller.scopes:
             raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
-        if self.draining:
+        if self._refusing:
             raise ShuttingDown("This gateway is shutting down.", headers=[("connection", "close")])
+        if self.draining:
+            reply.extra.append((b"connection", b"close"))
         if route.method == "GET":
             listed = {name: self.backends[name] for name in self.known if name in self.backends}
             await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))

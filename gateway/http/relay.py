@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import EngineLost, SluiceError
+from gateway.errors import SluiceError
 from gateway.http.asgi import App, Headers, Message
 from gateway.http.reply import Reply
 from gateway.http.vllm_errors import vllm_error, vllm_error_event
@@ -14,10 +14,6 @@ from gateway.pool.context import RequestContext
 ERROR_CHUNKS = (b'data: {"error"', b"event: error\n")
 GONE_S = 0.05
 KEPT_HEADERS = (b"content-type", b"content-length")
-
-
-def engine_lost() -> EngineLost:
-    return EngineLost("The engine that served this request was lost. Please send the request again.")
 
 
 class Relay:
@@ -75,8 +71,8 @@ class Relay:
             await asyncio.gather(answering, return_exceptions=True)
             raise
         except Exception as exc:
-            if self._context.engine_lost:
-                raise engine_lost() from exc
+            if self._context.failure is not None:
+                raise self._context.failure from exc
             raise
 
     async def _send(self, message: Message) -> None:
@@ -98,4 +94,4 @@ class Relay:
             await (self._reply.write(chunk) if more else self._reply.end(chunk))
 
     def _error(self, err: SluiceError) -> SluiceError:
-        return engine_lost() if self._context.engine_lost else err
+        return self._context.failure or err

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import structlog
@@ -12,10 +12,14 @@ import zmq.asyncio
 from zmq.utils.monitor import recv_monitor_message
 
 from gateway.pool import wire
+from gateway.pool.breaker import Breaker
 from gateway.pool.curve import Peer, secure_client
+from gateway.pool.pace import Pace
 
 HANDSHAKE_S = 5.0
 HEARTBEAT_MS = (int(wire.HEARTBEAT_S * 1000), int(wire.SILENCE_S * 1000))
+SILENT_PINGS = 2
+"""An engine that left so many unanswered when its connection broke had fallen silent before: it need not be dead."""
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 LOSS_EVENTS = (
     zmq.EVENT_DISCONNECTED
@@ -28,14 +32,24 @@ log = structlog.get_logger(__name__)
 
 
 class ChannelLostError(Exception):
-    """The session with the engine is over; its text says why."""
+    """The session with the engine is over; its text says why. `died`: so is the engine, as far as can be seen from here."""
+
+    def __init__(self, reason: str, *, died: bool = False) -> None:
+        super().__init__(reason)
+        self.died = died
+
+
+class Loss(NamedTuple):
+    reason: str
+    died: bool
 
 
 class ChannelSink(Protocol):
     """Who is told what happens on a channel. None of these may raise or block."""
 
     def on_up(self, channel: "EngineChannel") -> None: ...
-    def on_lost(self, channel: "EngineChannel", reason: str) -> None: ...
+    def on_lost(self, channel: "EngineChannel", loss: Loss) -> None: ...
+    def on_load(self, channel: "EngineChannel") -> None: ...
     def on_outputs(self, channel: "EngineChannel", frames: Sequence[Any]) -> None: ...
     def on_refused(self, channel: "EngineChannel", request_id: str, reason: str) -> None: ...
 
@@ -43,16 +57,19 @@ class ChannelSink(Protocol):
 class EngineChannel:
     """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream."""
 
-    def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink) -> None:
+    def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink, stall_s: float) -> None:
         self.card = card
+        self.breaker = Breaker()
+        self.pace = Pace()
         self.up = False
         self.leaving = False
         self.delisted = False
-        self.load = wire.Load(0, 0)
+        self.load = wire.IDLE
         self.requests = 0
         self.prefill_tokens = 0
         self._peer = peer
         self._sink = sink
+        self._stall_s = stall_s
         self._socket: zmq.asyncio.Socket | None = None
         self._unanswered = 0
         self._task: asyncio.Task[None] | None = None
@@ -83,19 +100,19 @@ class EngineChannel:
     async def _keep_connected(self) -> None:
         attempt = 0
         while True:
-            reason = "closed"
+            loss = Loss("ended", died=False)
             try:
                 await self._session()
             except ChannelLostError as exc:
-                reason = str(exc)
+                loss = Loss(str(exc), exc.died)
             except Exception as exc:  # noqa: BLE001  whatever an engine makes us trip over ends its session, and nothing else
-                reason = f"{type(exc).__name__}: {exc}"
+                loss = Loss(f"{type(exc).__name__}: {exc}", died=False)
             finally:
                 was_up, self.up, self._socket = self.up, False, None
-                if was_up:
-                    self._sink.on_lost(self, reason)
+            if was_up:
+                self._sink.on_lost(self, loss)
             attempt = 0 if was_up else attempt + 1
-            log.info("engine_channel_down", engine=self.card.engine_id, reason=reason, was_up=was_up)
+            log.info("engine_channel_down", engine=self.card.engine_id, reason=loss.reason, was_up=was_up)
             await asyncio.sleep(BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
 
     async def _session(self) -> None:
@@ -127,7 +144,7 @@ class EngineChannel:
     async def _watch(self, monitor: zmq.asyncio.Socket) -> None:
         event = await recv_monitor_message(monitor)
         if event["event"] == zmq.EVENT_DISCONNECTED:
-            raise ChannelLostError("engine closed the connection")
+            raise ChannelLostError("engine closed the connection", died=self._unanswered < SILENT_PINGS)
         raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
 
     async def _talk(self, socket: zmq.asyncio.Socket) -> None:
@@ -139,6 +156,7 @@ class EngineChannel:
             raise ChannelLostError("engine did not answer the handshake") from exc
         if welcome[0] != wire.WELCOME:
             raise ChannelLostError("engine answered with another protocol")
+        self._note(welcome[1])
         self._socket, self.up, self.leaving, self._unanswered = socket, True, False, 0
         log.info("engine_channel_up", engine=self.card.engine_id, model=self.card.model)
         self._sink.on_up(self)
@@ -152,13 +170,19 @@ class EngineChannel:
                 case wire.OUTPUTS:
                     self._sink.on_outputs(self, frames)
                 case wire.PONG:
-                    self.load = msgspec.msgpack.decode(frames[0].buffer, type=wire.Load)
+                    self._note(frames[0].buffer)
+                    self._sink.on_load(self)
                 case wire.REFUSED:
                     self._sink.on_refused(self, frames[0].bytes.decode(), frames[1].bytes.decode())
                 case wire.LEAVING:
                     self.leaving = True
                 case other:
                     raise ChannelLostError(f"engine sent an unknown message {other!r}")
+
+    def _note(self, load: bytes | memoryview) -> None:
+        self.load = msgspec.msgpack.decode(load, type=wire.Load)
+        if self.load.quiet_s >= self._stall_s:
+            raise ChannelLostError(f"engine core made no step for {self.load.quiet_s:.0f} s", died=True)
 
     async def _heartbeat(self, socket: zmq.asyncio.Socket) -> None:
         """Counts unanswered pings rather than seconds, so that a pause of this process is not taken for the engine's."""

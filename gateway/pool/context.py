@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.errors import SluiceError
+
 
 class Tap(Protocol):
     """Takes a stream's text as it is detokenized, and writes it out on `flush`, which follows once nothing more is waiting.
@@ -20,13 +22,13 @@ class Tap(Protocol):
 @dataclass(slots=True)
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
-    `tap` gets all its outputs but the last. `engine_lost`: the pool ended a stream for want of its engine.
+    `tap` gets all its outputs but the last. `failure`: why the pool ended it.
     """
 
     cache_salt: str | None = None
     direct: bool = False
     tap: Tap | None = None
-    engine_lost: bool = False
+    failure: SluiceError | None = None
 
 
 current: ContextVar[RequestContext | None] = ContextVar("sluice_request", default=None)

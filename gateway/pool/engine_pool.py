@@ -1,17 +1,21 @@
-"""The pool of one model's engine replicas as one gateway sees it: who is there, who serves which request."""
+"""The pool of one model's engine replicas as one gateway sees it: who is there, who serves which request, and who takes over."""
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
+from gateway.errors import SluiceError
 from gateway.pool import wire
-from gateway.pool.channel import ChannelLostError, EngineChannel
+from gateway.pool.channel import ChannelLostError, EngineChannel, Loss
 from gateway.pool.context import RequestContext
 from gateway.pool.curve import Peer
+from gateway.pool.failover import Failover, FailoverPolicy, lost
+from gateway.pool.flight import DivergedError, Flight
+from gateway.pool.pace import is_outlier
 
 log = structlog.get_logger(__name__)
 
@@ -22,17 +26,8 @@ class Codec(Protocol):
     def encode_request(self, request: Any) -> Sequence[Any]: ...
     def decode_outputs(self, frames: Sequence[Any]) -> Any: ...
     def failed(self, request_ids: Iterable[str]) -> Any: ...
-
-
-@dataclass(slots=True)
-class Flight:
-    """A request on its way. `channel` is None while no engine is there; `request` is kept until its first output."""
-
-    request: Any
-    prompt_tokens: int
-    context: RequestContext | None = None
-    channel: EngineChannel | None = None
-    started: bool = False
+    def resumed(self, request: Any, tokens: list[int]) -> tuple[Any, int]:
+        """The request that makes another engine go on after `tokens`, and how many of these its answer repeats first."""
 
 
 Picker = Callable[[Sequence[EngineChannel]], int]
@@ -49,17 +44,21 @@ class EnginePool:
         pick: Picker,
         accept: Accept,
         wait_s: float,
+        policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008  immutable
     ) -> None:
         self._peer = peer
         self._codec = codec
         self._pick = pick
         self._accept = accept
         self._wait_s = wait_s
+        self._policy = policy
         self._channels: dict[str, EngineChannel] = {}
         self._flights: dict[str, Flight] = {}
+        self._names: dict[str, str] = {}
         self._outbox: asyncio.Queue[Any] = asyncio.Queue()
         self._arrival = asyncio.Event()
         self._chores: set[asyncio.Task[None]] = set()
+        self.failover = Failover(policy)
         self.refused: dict[str, str] = {}
 
     @property
@@ -101,16 +100,16 @@ class EnginePool:
                     log.warning("engine_refused", engine=engine_id, reason=reason)
                 self.refused[engine_id] = reason
                 continue
-            channel = self._channels[engine_id] = EngineChannel(self._peer, card, self)
+            channel = self._channels[engine_id] = EngineChannel(self._peer, card, self, self._policy.stall_s)
             channel.start()
         self.refused = {engine_id: reason for engine_id, reason in self.refused.items() if engine_id in listed}
 
     async def add(
         self, request_id: str, request: Any, prompt_tokens: int, context: RequestContext | None = None
     ) -> None:
-        self._flights[request_id] = Flight(request, prompt_tokens, context)
+        flight = self._flights[request_id] = Flight(request_id, request, prompt_tokens, context)
         try:
-            await self._dispatch(request_id)
+            await self._dispatch(flight)
         except BaseException:
             self._chore(self.abort([request_id]))
             raise
@@ -118,9 +117,11 @@ class EnginePool:
     async def abort(self, request_ids: Iterable[str]) -> None:
         by_channel: dict[EngineChannel, list[bytes]] = {}
         for request_id in request_ids:
-            flight = self._forget(request_id)
-            if flight is not None and flight.channel is not None:
-                by_channel.setdefault(flight.channel, []).append(request_id.encode())
+            flight = self._flights.get(self._names.get(request_id, request_id))
+            if flight is not None:
+                channel = self._forget(flight)
+                if channel is not None:
+                    by_channel.setdefault(channel, []).append(flight.wire_id.encode())
         for channel, ids in by_channel.items():
             try:
                 await channel.send(wire.ABORT, ids)
@@ -135,18 +136,20 @@ class EnginePool:
             chore.cancel()
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
-    async def _dispatch(self, request_id: str) -> None:
-        """Send a flight to the picked engine; park it while there is none, for at most `wait_s`."""
-        flight = self._flights.get(request_id)
-        if flight is None or flight.channel is not None:
+    def _candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
+        """Engines that may be given work: those in good standing, or else any that is there."""
+        there = [channel for channel in self._channels.values() if channel.open and channel not in without]
+        now = time.monotonic()
+        return [channel for channel in there if channel.breaker.allows(now)] or there
+
+    async def _dispatch(self, flight: Flight) -> None:
+        """Send a flight to the picked engine; park it while there is none."""
+        if flight.channel is not None or self._flights.get(flight.wire_id) is not flight:
             return
-        frames = [request_id.encode(), *self._codec.encode_request(flight.request)]
         failed: set[EngineChannel] = set()
-        while candidates := [c for c in self._channels.values() if c.open and c not in failed]:
+        while candidates := self._candidates(failed):
             channel = candidates[self._pick(candidates)]
-            flight.channel = channel
-            channel.requests += 1
-            channel.prefill_tokens += flight.prompt_tokens
+            frames = self._board(flight, channel)
             try:
                 await channel.send(wire.ADD, frames)
             except ChannelLostError:
@@ -155,39 +158,63 @@ class EnginePool:
                     self._unload(flight)
                     continue
             return
-        flight.channel = None
-        self._chore(self._expire(request_id, flight))
+        self._chore(self._expire(flight))
 
-    async def _expire(self, request_id: str, flight: Flight) -> None:
-        await asyncio.sleep(self._wait_s)
-        if self._flights.get(request_id) is flight and flight.channel is None:
-            self._fail([request_id])
+    def _board(self, flight: Flight, channel: EngineChannel) -> list[Any]:
+        """Begin the next attempt, on this engine; returns its frames."""
+        del self._flights[flight.wire_id]
+        flight.attempt += 1
+        self._flights[flight.wire_id] = flight
+        if flight.attempt > 1:
+            self._names[flight.request_id] = flight.wire_id
+        request, flight.known = flight.request, 0
+        if flight.tokens:
+            request, flight.known = self._codec.resumed(flight.request, flight.tokens)
+        flight.channel, flight.started = channel, False
+        channel.requests += 1
+        channel.prefill_tokens += flight.prompt_tokens
+        channel.breaker.probing = channel.breaker.half_open
+        return [flight.wire_id.encode(), *self._codec.encode_request(request)]
+
+    async def _expire(self, flight: Flight) -> None:
+        await asyncio.sleep(self._policy.park_s if flight.attempt else self._wait_s)
+        if flight.channel is None and self._flights.get(flight.wire_id) is flight:
+            self._end(flight, lost())
 
     def on_up(self, _channel: EngineChannel) -> None:
         self._arrival.set()
         self._arrival.clear()
-        for request_id, flight in self._flights.items():
+        for flight in self._flights.values():
             if flight.channel is None:
-                self._chore(self._dispatch(request_id))
+                self._chore(self._dispatch(flight))
 
-    def on_lost(self, channel: EngineChannel, reason: str) -> None:
-        """A request without output yet goes elsewhere at once; one in mid-stream ends with an error."""
-        mine = [(rid, flight) for rid, flight in self._flights.items() if flight.channel is channel]
-        broken = [rid for rid, flight in mine if flight.started]
+    def on_lost(self, channel: EngineChannel, loss: Loss) -> None:
+        """All that was on this engine goes on elsewhere, as if nothing had happened."""
+        now, planned = time.monotonic(), channel.leaving or channel.delisted
+        if not planned:
+            channel.breaker.fault(now)
+        mine = [flight for flight in self._flights.values() if flight.channel is channel]
         log.warning(
-            "engine_lost",
-            engine=channel.card.engine_id,
-            reason=reason,
-            moved=len(mine) - len(broken),
-            broken=len(broken),
+            "engine_lost", engine=channel.card.engine_id, reason=loss.reason, requests=len(mine), planned=planned
         )
         channel.requests = channel.prefill_tokens = 0
-        for request_id, flight in mine:
+        for flight in mine:
             flight.channel = None
-            if not flight.started:
-                self._chore(self._dispatch(request_id))
-        self._fail(broken)
+            error = self.failover.end(flight, now, died=loss.died and not planned, planned=planned)
+            if error is None:
+                self._chore(self._dispatch(flight))
+            else:
+                self._end(flight, error)
         self._retire(channel)
+
+    def on_load(self, channel: EngineChannel) -> None:
+        """About once a second. An engine many times slower than its peers is given no work for a while."""
+        now = time.monotonic()
+        peers = [other.pace.step_s(now) for other in self._channels.values() if other is not channel]
+        pace = channel.pace.step_s(now)
+        if is_outlier(pace, peers, self._policy.slow_factor) and channel.breaker.allows(now):
+            log.warning("engine_slow", engine=channel.card.engine_id, step_s=pace)
+            channel.breaker.fault(now)
 
     def on_outputs(self, channel: EngineChannel, frames: Sequence[Any]) -> None:
         """Raises msgspec's errors on a malformed message, which end this channel's session and nothing else."""
@@ -197,12 +224,21 @@ class EnginePool:
             flight = self._flights.get(output.request_id)
             if flight is None or flight.channel is not channel:
                 continue
-            mine.append(output)
             if not flight.started:
-                flight.started, flight.request = True, None
+                flight.started = True
                 channel.prefill_tokens -= flight.prompt_tokens
+                channel.breaker.success()
+            try:
+                if flight.take(output):
+                    mine.append(output)
+            except DivergedError as exc:
+                log.warning("replay_diverged", engine=channel.card.engine_id, request=flight.request_id, where=str(exc))
+                self._end(flight, lost())
+                continue
             if output.finish_reason is not None:
-                self._forget(output.request_id)
+                self.failover.budget.earn()
+                self._forget(flight)
+        channel.pace.step(time.monotonic(), busy=channel.requests > 0)
         if len(mine) != len(batch.outputs):
             batch.outputs = mine
         if mine or batch.scheduler_stats is not None:
@@ -210,32 +246,33 @@ class EnginePool:
 
     def on_refused(self, channel: EngineChannel, request_id: str, reason: str) -> None:
         log.warning("request_refused_by_engine", engine=channel.card.engine_id, reason=reason)
-        if request_id in self._flights:
-            self._fail([request_id])
+        if (flight := self._flights.get(request_id)) is not None:
+            self._end(flight, lost())
 
-    def _fail(self, request_ids: list[str]) -> None:
-        for request_id in request_ids:
-            flight = self._forget(request_id)
-            if flight is not None and flight.context is not None:
-                flight.context.engine_lost = True
-        if request_ids:
-            self._outbox.put_nowait(self._codec.failed(request_ids))
+    def _end(self, flight: Flight, error: SluiceError) -> None:
+        kind = type(error).__name__
+        self.failover.ended[kind] = self.failover.ended.get(kind, 0) + 1
+        self._forget(flight)
+        if flight.context is not None:
+            flight.context.failure = error
+        self._outbox.put_nowait(self._codec.failed([flight.request_id]))
 
-    def _forget(self, request_id: str) -> Flight | None:
-        flight = self._flights.pop(request_id, None)
-        if flight is not None:
-            channel = flight.channel
-            self._unload(flight)
-            flight.channel = channel
-            if channel is not None:
-                self._retire(channel)
-        return flight
+    def _forget(self, flight: Flight) -> EngineChannel | None:
+        """Returns the engine that it was on."""
+        self._flights.pop(flight.wire_id, None)
+        self._names.pop(flight.request_id, None)
+        channel = flight.channel
+        self._unload(flight)
+        if channel is not None:
+            self._retire(channel)
+        return channel
 
     def _unload(self, flight: Flight) -> None:
         if flight.channel is not None:
             flight.channel.requests -= 1
             if not flight.started:
                 flight.channel.prefill_tokens -= flight.prompt_tokens
+                flight.channel.breaker.probing = False
             flight.channel = None
 
     def _retire(self, channel: EngineChannel) -> None:

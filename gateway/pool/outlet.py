@@ -14,13 +14,19 @@ import zmq.asyncio
 from gateway.pool import wire
 from gateway.pool.channel import HEARTBEAT_MS
 from gateway.pool.curve import AllowList, Peer, secure_server
+from gateway.pool.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
 
 class Core(Protocol):
-    """An engine core and its messages; see vllm_seam.EngineCore. `outputs` raises when the core is dead."""
+    """An engine core and its messages; see vllm_seam.EngineCore. `outputs` raises when the core is dead; `ping` returns when it
+    lives; `kv_tokens` is how many tokens its KV cache holds (0: unknown).
+    """
 
+    @property
+    def kv_tokens(self) -> int: ...
+    async def ping(self) -> None: ...
     async def add(self, request: Any) -> None: ...
     async def abort(self, request_ids: list[str]) -> None: ...
     async def outputs(self) -> Any: ...
@@ -30,11 +36,12 @@ class Core(Protocol):
 
 @dataclass(slots=True)
 class Owned:
-    """One request in the core: whose it is, what its gateway calls it, and its prompt tokens until its prefill is done (then 0)."""
+    """One request in the core: whose it is, what its gateway calls it, its tokens so far, and whether its prefill is done."""
 
     gateway: bytes
     request_id: str
-    prefill_tokens: int
+    tokens: int
+    started: bool = False
 
 
 class EngineOutlet:
@@ -51,6 +58,7 @@ class EngineOutlet:
         self._numbers = itertools.count()
         self._seen: dict[bytes, float] = {}
         self._leaving = False
+        self._pulse = Pulse(core)
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -64,7 +72,15 @@ class EngineOutlet:
 
     @property
     def load(self) -> wire.Load:
-        return wire.Load(len(self._owned), sum(owned.prefill_tokens for owned in self._owned.values()))
+        owned = self._owned.values()
+        waiting = sum(one.tokens for one in owned if not one.started)
+        filled = sum(one.tokens for one in owned) / self._core.kv_tokens if self._core.kv_tokens else 0.0
+        return wire.Load(len(owned), waiting, min(1.0, filled), self.quiet_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the core's last sign of life, 0 if it gives them."""
+        return self._pulse.quiet_s(asyncio.get_running_loop().time())
 
     def bind(self, host: str) -> str:
         """Listen on a free port. The list is empty at first: nobody gets in before `allow`."""
@@ -87,6 +103,7 @@ class EngineOutlet:
             for task in done:
                 task.result()
         finally:
+            self._pulse.stop()
             for task in tasks:
                 task.cancel()
 
@@ -108,12 +125,14 @@ class EngineOutlet:
     async def _pump(self) -> None:
         while True:
             batch = await self._core.outputs()
+            self._pulse.beat(asyncio.get_running_loop().time())
             by_gateway: dict[bytes, list[Any]] = {}
             for output in batch.outputs:
                 owned = self._owned.get(output.request_id)
                 if owned is None:
                     continue
-                owned.prefill_tokens = 0
+                owned.started = True
+                owned.tokens += len(output.new_token_ids)
                 by_gateway.setdefault(owned.gateway, []).append(output)
                 if output.finish_reason is not None:
                     self._release(output.request_id)
@@ -148,7 +167,7 @@ class EngineOutlet:
             log.warning("gateway_speaks_another_protocol", gateway=gateway.hex())
             return
         self._seen[gateway] = asyncio.get_running_loop().time()
-        await self._send(gateway, [wire.WELCOME])
+        await self._send(gateway, [wire.WELCOME, msgspec.msgpack.encode(self.load)])
         if self._leaving:
             await self._send(gateway, [wire.LEAVING])
 
@@ -197,8 +216,9 @@ class EngineOutlet:
             before = clock()
             await asyncio.sleep(wire.HEARTBEAT_S)
             now = clock()
-            if now - before > 2 * wire.HEARTBEAT_S:
+            if paused := now - before > 2 * wire.HEARTBEAT_S:
                 self._seen = dict.fromkeys(self._seen, now)
+            self._pulse.feel(now, working=bool(self._owned), paused=paused)
             for gateway, seen in list(self._seen.items()):
                 if now - seen > wire.SILENCE_S:
                     await self._drop(gateway, "silent")

@@ -5,13 +5,16 @@ Front half (gateway): an AsyncLLM whose engine core is our pool. Back half (engi
 
 import asyncio
 import contextlib
+import copy
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import vllm
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.renderers.hf import HfRenderer, safe_apply_chat_template
 from vllm.sampling_params import SamplingParams
 from vllm.tasks import SupportedTask
 from vllm.usage.usage_lib import UsageContext
@@ -25,9 +28,12 @@ from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
 from gateway.pool.context import Tap, current
 from gateway.pool.engine_pool import EnginePool
+from gateway.pool.forced_prefix import FORCED, continuable
 
 VLLM_VERSION: str = vllm.__version__
 MAKE_CLIENT = "make_async_mp_client"
+INLINE_CHARS = 4096
+"""A prompt up to this long is rendered where it stands (some 100 µs): handing it to a thread and back costs more."""
 
 
 class MalformedMessageError(ValueError):
@@ -50,6 +56,22 @@ class GatewayCodec:
         except Exception as exc:  # foreign decoder hooks raise anything on bytes they did not write
             raise MalformedMessageError(f"outputs: {type(exc).__name__}: {exc}") from exc
         return batch
+
+    def resumed(self, request: EngineCoreRequest, tokens: list[int]) -> tuple[EngineCoreRequest, int]:
+        """Where the state of sampling is a function of all tokens so far, they become the prompt: one prefill. Where it is not
+        (a seed's generator, penalties on output alone, a grammar), the request begins anew and is led along its old path.
+        """
+        assert request.sampling_params is not None
+        assert request.prompt_token_ids is not None
+        params = copy.copy(request.sampling_params)
+        if not continuable(params):
+            params.extra_args = {**(params.extra_args or {}), FORCED: tokens}
+            return msgspec.structs.replace(request, sampling_params=params), len(tokens)
+        assert params.max_tokens is not None
+        params.max_tokens -= len(tokens)
+        params.min_tokens = max(0, params.min_tokens - len(tokens))
+        prompt = [*request.prompt_token_ids, *tokens]
+        return msgspec.structs.replace(request, prompt_token_ids=prompt, sampling_params=params), 0
 
     def failed(self, request_ids: Iterable[str]) -> EngineCoreOutputs:
         outputs = [EngineCoreOutput(rid, [], finish_reason=FinishReason.ERROR) for rid in request_ids]
@@ -124,6 +146,28 @@ def _divert(state: RequestState, tap: Tap, unwritten: dict[Tap, None]) -> None:
     vars(state)["make_request_output"] = divert
 
 
+def _render_short_prompts_inline(renderer: Any) -> None:
+    tokenize_in_thread, apply_in_thread = renderer._tokenize_prompt_async, renderer._apply_chat_template_async  # noqa: SLF001
+
+    async def tokenize(prompt: Any, params: Any) -> Any:
+        if len(prompt["prompt"]) <= INLINE_CHARS:
+            return renderer._tokenize_prompt(prompt, params)  # noqa: SLF001
+        return await tokenize_in_thread(prompt, params)
+
+    async def apply(model_config: Any, tokenizer: Any, conversation: list[Any], **options: Any) -> Any:
+        if not options.get("tools") and _characters(conversation) <= INLINE_CHARS:
+            return safe_apply_chat_template(model_config, tokenizer, conversation, **options)
+        return await apply_in_thread(model_config, tokenizer, conversation, **options)
+
+    renderer._tokenize_prompt_async, renderer._apply_chat_template_async = tokenize, apply  # noqa: SLF001
+
+
+def _characters(conversation: list[Any]) -> float:
+    """Of plain texts; what is more than a text counts as long."""
+    texts = [message.get("content") for message in conversation]
+    return sum(len(text) if isinstance(text, str) else float("inf") for text in texts)
+
+
 @contextlib.contextmanager
 def _core_client(client: EngineCoreClient) -> Iterator[None]:
     """Within: AsyncLLM's constructor gets `client` as its engine core instead of starting one."""
@@ -163,6 +207,8 @@ async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
     with _core_client(core):
         llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=args.disable_log_stats)
     core.attach(llm)
+    if isinstance(llm.renderer, HfRenderer):
+        _render_short_prompts_inline(llm.renderer)
     tasks = await llm.get_supported_tasks()
     app = build_app(args, tasks, vllm_config.model_config)
     await init_app_state(llm, app.state, args, tasks)
@@ -198,6 +244,15 @@ class EngineCore:
 
     async def abort(self, request_ids: list[str]) -> None:
         await self._client.abort_requests_async(request_ids)
+
+    async def ping(self) -> None:
+        """Returns once the core, which reads its mail between two steps, has answered."""
+        await self._client.is_sleeping_async()
+
+    @property
+    def kv_tokens(self) -> int:
+        """How many tokens the KV cache holds."""
+        return int(self.config.cache_config.num_gpu_blocks or 0) * self.block_size
 
     async def outputs(self) -> EngineCoreOutputs:
         outputs: EngineCoreOutputs = await self._client.get_output_async()

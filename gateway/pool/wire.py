@@ -1,15 +1,15 @@
 """What travels between a gateway (DEALER) and an engine replica (ROUTER), and the cards by which they meet.
 
 Gateway → engine: HELLO; ADD + id + request frames; ABORT + request ids; PING.
-Engine → gateway: WELCOME; OUTPUTS + EngineCoreOutputs frames, one message per engine step; PONG + Load; REFUSED + id + reason;
-LEAVING when the engine takes no new work.
+Engine → gateway: WELCOME + Load; OUTPUTS + EngineCoreOutputs frames, one message per engine step; PONG + Load;
+REFUSED + id + reason; LEAVING when the engine takes no new work.
 """
 
 from typing import Any
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 HELLO = b"H"
 WELCOME = b"W"
@@ -26,10 +26,17 @@ SILENCE_S = 5.0
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True):
-    """An engine's own view of its work, over all gateways: requests in flight, prompt tokens not yet prefilled."""
+    """An engine's own view of its work, over all gateways: requests in flight, prompt tokens not yet prefilled, share of the
+    KV cache that its requests fill (0 to 1), and seconds since its core last gave a sign of life (0 while it does).
+    """
 
     requests: int
     prefill_tokens: int
+    kv_use: float = 0.0
+    quiet_s: float = 0.0
+
+
+IDLE = Load(0, 0)
 
 
 class EngineCard(msgspec.Struct, frozen=True):

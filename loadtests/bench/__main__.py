@@ -94,7 +94,6 @@ def main() -> None:
         sluice=without_paths(session.settings[OWN], names),
         idle_cores={name: {role.value: cores for role, cores in roles.items()} for name, roles in session.idle.items()},
         memory={name: {role.value: used for role, used in roles.items()} for name, roles in session.memory.items()},
-        alone_ratio=session.alone_ratio(),
         rows=[row(shots) for shots in session.shots.values()],
         bars=bars(samples),
         equality=session.equality,

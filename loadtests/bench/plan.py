@@ -12,7 +12,7 @@ DOORS: Final = (OWN, HAPROXY)
 
 HEADLINE: Final = 64
 MAX_TOKENS: Final = 64
-WARM_UP, COMPARISON, ALONE = 901, 902, 903
+WARM_UP, COMPARISON, WAKING = 901, 902, 903
 """Numbers of rounds that are no pairs, as far as their prompts go."""
 
 
@@ -27,7 +27,6 @@ class Plan:
     warmups: int = 256
     idle_s: float = 15.0
     samples_compared: int = 16
-    alone: int = 2
     batching: bool = True
     shrink: int = 1
 
@@ -55,7 +54,6 @@ QUICK: Final = Plan(
     warmups=64,
     idle_s=5.0,
     samples_compared=4,
-    alone=0,
     batching=False,
     shrink=8,
 )

@@ -22,13 +22,12 @@ Idle = Mapping[Role, float]
 
 @dataclass(frozen=True)
 class Door:
-    """A way into a system. `idle_beside` is what everything else that is up uses meanwhile (cores)."""
+    """A way into a system."""
 
     name: str
     server: Server
     port: int
     idle: Idle
-    idle_beside: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def shoot(door: Door, point: Point) -> Shot:
     net = net_of_idle(used, door.idle, seconds)
     core = net.pop(Role.CORE, 0.0)
     tokens = max(1, load.tokens)
-    foreign = (after.busy_s - before.busy_s - sum(used.values()) - load.cpu_s) / seconds - door.idle_beside
+    foreign = (after.busy_s - before.busy_s - sum(used.values()) - load.cpu_s) / seconds
     sample = Sample(
         phase=point.phase,
         door=door.name,

@@ -9,7 +9,7 @@ import msgspec
 from loadtests.arithmetic import Spread
 from loadtests.processes import Memory
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,9 +105,7 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run. `idle_cores` and `memory` are by system and role; `alone_ratio` is bare vLLM's requests/s at the headline
-    point before Sluice was started, over the same with Sluice idle beside it.
-    """
+    """One run. `idle_cores` and `memory` are by system and role."""
 
     schema: int
     started: str
@@ -121,7 +119,6 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sluice: dict[str, Any]
     idle_cores: dict[str, dict[str, float]]
     memory: dict[str, dict[str, Memory]]
-    alone_ratio: float | None
     rows: list[Row]
     bars: list[Bar]
     equality: list[Equality]

@@ -1,25 +1,26 @@
-"""One benchmark run: bare vLLM all the while, and beside it one Sluice per door, loaded in turn."""
+"""One benchmark run: bare vLLM all the while, and beside it one Sluice per door, loaded in turn.
+
+While one system is measured every process of the other is stopped: neither pays for the idle use of the other.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
 from gateway.config import load
-from loadtests.arithmetic import spread
 from loadtests.bench import equality
 from loadtests.bench.batching import batching
 from loadtests.bench.plan import (
-    ALONE,
     BARE,
     COMPARISON,
     DOORS,
     HAPROXY,
     HEADLINE,
     MAX_TOKENS,
-    OWN,
+    WAKING,
     WARM_UP,
     Plan,
     order,
@@ -49,14 +50,12 @@ class Session:
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     equality: list[Equality] = field(default_factory=list)
     batching: list[Batching] = field(default_factory=list)
-    alone: list[Shot] = field(default_factory=list)
 
     def run(self) -> None:
         self.say("starting bare vLLM")
         bare = start_bare(load(self.base), str(self.base), self.folder)
         try:
             self.settings[BARE] = bare.settings
-            self._alone(bare)
             for door in DOORS:
                 self._phase(door, bare)
         finally:
@@ -65,14 +64,6 @@ class Session:
             for limit in (1, HEADLINE):
                 self.say(f"continuous batching: max_num_seqs {limit}")
                 self.batching.append(batching(self.base, self.folder / f"batching-{limit}", limit, self.seed + limit))
-
-    def _alone(self, bare: Server) -> None:
-        if not self.plan.alone:
-            return
-        self.say(f"bare vLLM alone, {HEADLINE} streams")
-        door = Door(BARE, bare, bare.ports["own"], {})
-        shots = [shoot(door, self._point(OWN, HEADLINE, ALONE + turn)) for turn in range(self.plan.alone + 1)]
-        self.alone = shots[1:]
 
     def _phase(self, name: str, bare: Server) -> None:
         """One door's Sluice, from its start to its end."""
@@ -110,14 +101,14 @@ class Session:
     def _compare(self, phase: str, doors: dict[str, Door]) -> None:
         """One stream at a time, so that no batch mate can tip a near tie."""
         point = self._point(phase, 1, COMPARISON, requests=self.plan.samples_compared)
-        texts = {side: shoot(door, point).load.texts for side, door in doors.items()}
+        texts = {side: _shoot_alone(doors, side, point).load.texts for side in doors}
         self.equality.append(equality.compare(f"of {phase}, one at a time", texts[phase], texts[BARE]))
 
     def _pairs(self, phase: str, doors: dict[str, Door], streams: int) -> None:
         parts = []
         for pair in range(self.plan.rounds(streams)):
             point = self._point(phase, streams, pair)
-            both = {side: shoot(doors[side], point) for side in order(phase, pair)}
+            both = {side: _shoot_alone(doors, side, point) for side in order(phase, pair)}
             for side, shot in both.items():
                 self.shots[streams, False, side].append(shot)
             rates = ", ".join(f"{side} {both[side].sample.requests_per_s:.1f}" for side in doors)
@@ -133,27 +124,27 @@ class Session:
             self.say(f"pinned to separate cores, pair {pair + 1}")
             for side in order(phase, pair):
                 self.shots[HEADLINE, True, side].append(
-                    shoot(doors[side], self._point(phase, HEADLINE, pair, pinned=True))
+                    _shoot_alone(doors, side, self._point(phase, HEADLINE, pair, pinned=True))
                 )
         unpin(servers.values())
-
-    def alone_ratio(self) -> float | None:
-        """Bare vLLM's requests/s with no Sluice on the machine, over those beside an idle one."""
-        beside = [shot for shot in self.shots.get((HEADLINE, False, BARE), []) if shot.sample.phase == OWN]
-        if not self.alone or not beside:
-            return None
-        alone, together = (
-            spread([shot.sample.requests_per_s for shot in shots]).median for shots in (self.alone, beside)
-        )
-        return alone / together
 
 
 def _doors(servers: dict[str, Server], idle: dict[str, dict[Role, float]]) -> dict[str, Door]:
     """With the idle use that is known so far."""
-    whole = {name: sum(roles.values()) for name, roles in idle.items()}
-    doors = {}
-    for name, server in servers.items():
-        beside = sum(cores for other, cores in whole.items() if other != name)
-        port = server.ports["haproxy" if name == HAPROXY else "own"]
-        doors[name] = Door(name, server, port, idle.get(name, {}), beside)
-    return doors
+    return {
+        name: Door(name, server, server.ports["haproxy" if name == HAPROXY else "own"], idle.get(name, {}))
+        for name, server in servers.items()
+    }
+
+
+def _shoot_alone(doors: dict[str, Door], side: str, point: Point) -> Shot:
+    """One load while the other system stands still, after a short one that wakes what has stood still itself."""
+    others = [door.server for name, door in doors.items() if name != side]
+    for other in others:
+        other.freeze()
+    try:
+        shoot(doors[side], replace(point, requests=point.streams, seed=point.seed + WAKING))
+        return shoot(doors[side], point)
+    finally:
+        for other in others:
+            other.thaw()

@@ -114,8 +114,6 @@ def _lines(results: Results) -> Iterable[str]:
         yield _equality(one)
     problems = [problem for sample in results.samples for problem in sample.problems]
     yield f"streams with errors: {len(problems)}" + (f", such as {problems[0]}" if problems else "")
-    if results.alone_ratio is not None:
-        yield f"{BARE} alone on the machine: {results.alone_ratio:.3f} × its requests/s beside an idle Sluice"
     foreign = [sample.foreign_cores for sample in results.samples]
     yield f"used by other processes: median {statistics.median(foreign):.2f}, at most {max(foreign):.2f} cores"
     for batch in results.batching:

@@ -79,6 +79,8 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("vllm.v1.serial_utils:MsgpackDecoder.decode", ("self", "frames"), {}),
     ("vllm.v1.engine.output_processor:RequestState.make_request_output", ("self", [], None, None, None), {}),
     ("vllm.v1.engine.detokenizer:IncrementalDetokenizer.get_next_output_text", ("self", False, True), {}),
+    ("vllm.renderers.base:BaseRenderer._tokenize_prompt", ("self", "prompt", "params"), {}),
+    ("vllm.renderers.hf:safe_apply_chat_template", ("config", "tokenizer", []), {"tools": None, "chat_template": ""}),
     ("vllm.entrypoints.launchers.app:build_app", ("args", "tasks", "model_config"), {}),
     ("vllm.entrypoints.launchers.api_server.app_state:init_app_state", ("client", "state", "args", "tasks"), {}),
     ("vllm.entrypoints.launchers.cli_args:make_arg_parser", ("parser",), {}),
@@ -121,6 +123,14 @@ def test_a_core_that_is_not_there_is_told_by_the_field_that_is_read() -> None:
     assert "add_request_async" in source
 
 
+def test_prompts_are_rendered_through_the_two_calls_that_are_replaced() -> None:
+    base, own = ("".join(inspect.getsource(look_up(path)).split()) for path in RENDERERS)
+    assert "awaitself._tokenize_prompt_async(prompt,params)" in base
+    assert "self._apply_chat_template_async=make_async(safe_apply_chat_template," in own
+    assert "self._apply_chat_template_async(model_config,tokenizer,conversation,**" in own
+
+
+RENDERERS = ("vllm.renderers.base:BaseRenderer", "vllm.renderers.hf:HfRenderer")
 FIELDS: dict[str, set[str]] = {
     "EngineCoreRequest": {
         "request_id",

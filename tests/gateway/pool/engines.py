@@ -11,6 +11,7 @@ import zmq.asyncio
 
 from deployments.demo_model import INT8
 from gateway.app import ModelFront
+from gateway.config import Failover
 from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.curve import KeyPair, Peer, secure_client
@@ -64,10 +65,10 @@ class Engine:
 class Gateway:
     """A gateway's pool of one model as its composition root builds it."""
 
-    def __init__(self, wait_s: float = 5.0) -> None:
+    def __init__(self, wait_s: float = 5.0, **failover: Any) -> None:
         self.peer = Peer()
         self.keys = self.peer.keys
-        self.front = ModelFront(SPEC, self.peer, wait_s)
+        self.front = ModelFront(SPEC, self.peer, wait_s, Failover(**failover))
 
     @property
     def pool(self) -> EnginePool:

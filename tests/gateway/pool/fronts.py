@@ -19,7 +19,8 @@ from tests.waiting import soon
 
 def config(folder: Path) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
-    gateway = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
+    gateway: dict[str, Any] = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
+    gateway["failover"] = {"park_s": 1.5}
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
     return Config.model_validate({"state_dir": str(folder), "models": models, "gateway": gateway})
 
@@ -54,8 +55,9 @@ class Front:
     def backend(self) -> Any:
         return self.app._backends[SPEC.name]
 
-    async def replace_engine(self) -> None:
+    async def replace_engine(self, away_s: float = 0) -> None:
         await self.engine.stop()
+        await asyncio.sleep(away_s)
         self._engines += 1
         self.engine = Engine(f"engine-{self._engines}", ScriptedCore())
         self.engine.outlet.allow([self.app.card.public_key])

@@ -29,7 +29,11 @@ class ScriptedCore:
     The outlet gives each request an id of its own, "name~number"; here it goes by the name that its gateway gave it.
     """
 
+    kv_tokens = 1024
+
     def __init__(self, *, automatic: bool = False) -> None:
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.ids: list[str] = []
         self.requests: dict[str, EngineCoreRequest] = {}
         self.aborted: list[str] = []
@@ -52,6 +56,9 @@ class ScriptedCore:
         for request_id in request_ids:
             if (task := self._running.pop(request_id, None)) is not None:
                 task.cancel()
+
+    async def ping(self) -> None:
+        await self.answering.wait()
 
     async def outputs(self) -> EngineCoreOutputs:
         step = await self._steps.get()

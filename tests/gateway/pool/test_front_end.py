@@ -85,13 +85,30 @@ async def test_a_client_that_leaves_in_mid_stream_frees_the_engine_too(front: Fr
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_a_stream_whose_engine_is_lost_ends_with_an_error_that_says_so(front: Front, path: str) -> None:
+async def test_a_stream_goes_on_with_the_next_engine(front: Front, path: str) -> None:
+    body = BODIES[path] | {"model": SPEC.name, "stream": True}
+    speaking = asyncio.create_task(spoken_to(front))
+    async with front.http.stream("POST", path, json=body) as reply:
+        request_id = await speaking
+        await front.replace_engine()
+        await soon(lambda: request_id in front.engine.core.requests, 10, "asked again")
+        front.engine.core.say(request_id, finish=FinishReason.LENGTH)
+        lines = await streamed(reply)
+    assert "error" not in "".join(lines)
+    assert "".join(lines).count("zz") or "".join(lines).count('"z"') >= 2
+
+
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_stream_for_which_no_other_engine_comes_ends_with_an_error_that_says_so(
+    front: Front, path: str
+) -> None:
     body = BODIES[path] | {"model": SPEC.name, "stream": True}
     speaking = asyncio.create_task(spoken_to(front))
     async with front.http.stream("POST", path, json=body) as reply:
         await speaking
-        await front.replace_engine()
+        replacing = asyncio.create_task(front.replace_engine(away_s=2))
         lines = await streamed(reply)
+    await replacing
     assert reply.status_code == 200
     if lines[-1] == "data: [DONE]":
         lines.pop()
@@ -105,10 +122,12 @@ async def test_a_stream_whose_engine_is_lost_ends_with_an_error_that_says_so(fro
 
 
 @pytest.mark.parametrize("path", BODIES)
-async def test_an_answer_whose_engine_is_lost_is_a_503_that_may_be_tried_again(front: Front, path: str) -> None:
+async def test_an_answer_for_which_no_other_engine_comes_is_a_503_that_may_be_tried_again(
+    front: Front, path: str
+) -> None:
     asking = asyncio.create_task(front.http.post(path, json=BODIES[path] | {"model": SPEC.name}))
     await spoken_to(front)
-    await front.replace_engine()
+    await front.replace_engine(away_s=2)
     reply = await asking
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
 

@@ -121,7 +121,7 @@ async def test_an_engine_reports_what_other_gateways_gave_it(fork, gateway):
     for number in range(5):
         await first.add(f"busy-{number}", prompt=100)
     reported = {c.card.engine_id: c for c in second.pool.channels}["left"]
-    await soon(lambda: reported.load == wire.Load(5, 500), 5, "the engine's own word")
+    await soon(lambda: reported.load == wire.Load(5, 500, 500 / 1024), 5, "the engine's own word")
     await second.add("mine")
     await soon(lambda: right.core.requests, 5)
     assert "mine" in right.core.requests

@@ -87,7 +87,6 @@ def results() -> Results:
         sluice={"models": []},
         idle_cores={"bare vLLM": {"vLLM API server": 0.001}, "Sluice": {"gateway": 0.01}},
         memory={"bare vLLM": {"vLLM API server": Memory(2**30, 2**29)}, "Sluice": {"gateway": Memory(2**30, 2**29)}},
-        alone_ratio=1.01,
         rows=rows,
         bars=bars(samples),
         equality=[Equality("under load", 20, 1, [("a", "b")])],

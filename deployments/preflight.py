@@ -1,0 +1,96 @@
+"""What must hold before Sluice starts or takes over a changed configuration, each refused with the file and key at fault."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from deployments import quantization
+from deployments.quantization import Served
+from deployments.run_state import RunState
+from gateway.config import Config
+from gateway.errors import ConfigError, OperatorError
+from gateway.http.certificates import server_context
+
+FIXED = ("name", "state_dir", "accelerator", "engine_host", "ray", "auth")
+FIXED_OF_GATEWAY = ("listen", "management", "haproxy")
+"""What a running Sluice cannot change: others have been told of it."""
+
+
+class StartError(OperatorError):
+    """Sluice did not come up; the message says why."""
+
+
+@contextlib.contextmanager
+def alone(state_dir: Path) -> Iterator[None]:
+    """One Sluice for each state directory, also while both are still starting. Raises StartError."""
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            running = RunState.read(state_dir)
+            who = f"pid {running.pid}" if running else "still starting"
+            raise StartError(f"Sluice is already running from {state_dir} ({who}); `sluice down` stops it") from exc
+        yield
+
+
+def check_tls(config: Config, where: str) -> None:
+    tls = config.gateway.listen.tls
+    if tls is not None:
+        try:
+            server_context(tls)
+        except OSError as exc:
+            raise ConfigError(where, "gateway.listen.tls", f"cannot be loaded: {exc}") from exc
+
+
+def check_ports(config: Config, where: str) -> None:
+    """The gateway's port is shared between replicas, so a second Sluice would not fail by itself: it is refused here."""
+    doors = {"gateway.listen.port": (config.gateway.listen.host, config.gateway.listen.port)}
+    if config.gateway.haproxy.enabled:
+        haproxy = config.gateway.haproxy
+        doors["gateway.haproxy.port"] = (haproxy.host, haproxy.port)
+        doors["gateway.haproxy.stats_port"] = ("127.0.0.1", haproxy.stats_port)
+        doors["gateway.haproxy.metrics_port"] = ("127.0.0.1", haproxy.metrics_port)
+    for key, (host, port) in doors.items():
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as exc:
+                raise ConfigError(where, key, f"{host}:{port} cannot be used: {exc.strerror}") from exc
+
+
+def make_token(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as new:
+            new.write(secrets.token_hex(32))
+
+
+def resolve(config: Config, where: str) -> list[Served]:
+    accelerator = quantization.installed()
+    if config.accelerator not in ("auto", accelerator):
+        raise ConfigError(
+            where,
+            "accelerator",
+            f"{config.accelerator} asked for, but the installed vLLM is the {accelerator} build; "
+            f"run make setup ACCELERATOR={config.accelerator}",
+        )
+    return [quantization.resolve(model, accelerator, where) for model in config.models]
+
+
+def check_reload(old: Config, new: Config, where: str) -> None:
+    """Raises ConfigError for a change that needs a restart."""
+    for key in FIXED:
+        if getattr(old, key) != getattr(new, key):
+            raise ConfigError(where, key, "cannot change while Sluice runs; `sluice down` and `sluice up` do it")
+    for key in FIXED_OF_GATEWAY:
+        if getattr(old.gateway, key) != getattr(new.gateway, key):
+            raise ConfigError(
+                where, f"gateway.{key}", "cannot change while Sluice runs; `sluice down` and `sluice up` do it"
+            )

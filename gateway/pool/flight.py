@@ -1,0 +1,60 @@
+"""One request's way through the pool: what its stream has got so far, and which attempt at it is under way."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.pool.channel import EngineChannel
+from gateway.pool.context import RequestContext
+
+
+class DivergedError(Exception):
+    """A replay gave other tokens than the stream has got already."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
+    request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
+    attempt's answer are in the journal and yet to come. `channel` is None while no engine has it.
+    """
+
+    request_id: str
+    request: Any
+    prompt_tokens: int
+    context: RequestContext | None = None
+    channel: EngineChannel | None = None
+    attempt: int = 0
+    deaths: int = 0
+    known: int = 0
+    started: bool = False
+    tokens: list[int] = field(default_factory=list)
+
+    @property
+    def wire_id(self) -> str:
+        return self.request_id if self.attempt < 2 else f"{self.request_id}~{self.attempt}"
+
+    def take(self, output: Any) -> bool:
+        """Journal an output of the present attempt. False: the stream has had all of it. Raises DivergedError."""
+        if self.attempt > 1 and not self._is_news(output):
+            return False
+        self.tokens += output.new_token_ids
+        return True
+
+    def _is_news(self, output: Any) -> bool:
+        output.request_id = self.request_id
+        if self.tokens:
+            output.prefill_stats = output.events = None
+        if not self.known:
+            return True
+        repeated = output.new_token_ids[: self.known]
+        begin = len(self.tokens) - self.known
+        self.known -= len(repeated)
+        if repeated != self.tokens[begin : begin + len(repeated)] or (self.known and output.finish_reason is not None):
+            raise DivergedError(f"after {begin} tokens")
+        fresh = len(output.new_token_ids) - len(repeated)
+        if not fresh and output.finish_reason is None:
+            return False
+        output.new_token_ids = output.new_token_ids[len(repeated) :]
+        if output.new_logprobs is not None:
+            output.new_logprobs = output.new_logprobs.slice_request(len(repeated), fresh)
+        return True

@@ -1,0 +1,214 @@
+"""What the layers above the pool see of an engine's end: nothing, unless it ends twice."""
+
+import asyncio
+
+import pytest
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine import FinishReason
+
+from gateway.errors import EngineLost, EnginePoisoned
+from gateway.pool import wire
+from gateway.pool.context import RequestContext
+from gateway.pool.forced_prefix import FORCED
+from tests.gateway.pool.engines import introduce
+from tests.gateway.pool.scripted import TOKEN, request
+from tests.waiting import soon
+
+
+async def begin(gateway, name="r", context=None, **params):
+    """A request of 8 tokens at most; `params` are further sampling parameters."""
+    made = request(name)
+    if params:
+        made.sampling_params = SamplingParams(max_tokens=8, **params)
+    await gateway.pool.add(name, made, 4, context)
+    return made
+
+
+async def holder(name, *engines):
+    """The engine that has a request of this name, and its peer."""
+    await soon(lambda: any(name in engine.core.requests for engine in engines), 5, f"{name} at an engine")
+    return sorted(engines, key=lambda engine: name not in engine.core.requests)
+
+
+async def told(gateway):
+    (output,) = (await gateway.output()).outputs
+    return output
+
+
+async def test_a_greedy_stream_is_continued_from_its_tokens(fork):
+    left, right, gateway = fork
+    await begin(gateway)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5, 6, 7])
+    assert (await told(gateway)).new_token_ids == [5, 6, 7]
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    again = second.core.requests["r"]
+    assert again.prompt_token_ids == [TOKEN] * 4 + [5, 6, 7]
+    assert again.sampling_params.max_tokens == 5
+    second.core.say("r", tokens=[8], finish=FinishReason.LENGTH)
+    output = await told(gateway)
+    assert (output.request_id, output.new_token_ids, str(output.finish_reason)) == ("r", [8], "length")
+    assert gateway.pool.in_flight == 0
+    assert gateway.pool.failover.moved == 1
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"seed": 1}, {"presence_penalty": 0.5}, {"frequency_penalty": 0.5}, {"bad_words": ["no"]}],
+    ids=lambda params: next(iter(params)),
+)
+async def test_a_stream_whose_sampling_has_a_memory_is_led_along_its_old_path(fork, params):
+    left, right, gateway = fork
+    await begin(gateway, **params)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5, 6, 7])
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    again = second.core.requests["r"]
+    assert again.prompt_token_ids == [TOKEN] * 4
+    assert again.sampling_params.extra_args == {FORCED: [5, 6, 7]}
+    second.core.say("r", tokens=[5])
+    second.core.say("r", tokens=[6, 7, 8])
+    assert (await told(gateway)).new_token_ids == [8], "what is known is not told twice, nor is what comes with it lost"
+
+
+async def test_an_engine_that_leaves_the_old_path_ends_the_stream_rather_than_alter_it(fork):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context, seed=1)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5, 6])
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    second.core.say("r", tokens=[5, 9])
+    output = await told(gateway)
+    assert (output.new_token_ids, str(output.finish_reason)) == ([], "error")
+    assert isinstance(context.failure, EngineLost)
+
+
+async def test_a_request_in_which_two_engines_died_is_not_tried_again(fork):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    await second.stop()
+    output = await told(gateway)
+    assert str(output.finish_reason) == "error"
+    assert isinstance(context.failure, EnginePoisoned)
+    assert gateway.pool.failover.ended == {"EnginePoisoned": 1}
+
+
+async def test_what_an_older_attempt_still_says_is_dropped(monkeypatch, fork):
+    """As after SIGSTOP and SIGCONT: the first engine is silent until it has been given up, and then speaks."""
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(wire, "SILENCE_S", 0.25)
+    left, right, gateway = fork
+    await begin(gateway)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5])
+    await told(gateway)
+    first.task.cancel()
+    await soon(lambda: "r" in second.core.requests, 5)
+    first.task = asyncio.create_task(first.outlet.run())
+    first.core.say("r", tokens=[99])
+    second.core.say("r", tokens=[6], finish=FinishReason.LENGTH)
+    assert (await told(gateway)).new_token_ids == [6]
+    await soon(lambda: first.outlet.in_flight == 0, 5, "the first engine gives it up")
+    assert gateway.pool.caught_up
+
+
+async def test_an_abort_reaches_the_engine_that_has_taken_over(fork):
+    left, right, gateway = fork
+    await begin(gateway)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    await gateway.pool.abort(["r"])
+    await soon(lambda: second.core.aborted == ["r"], 5)
+    assert (gateway.pool.in_flight, second.outlet.in_flight) == (0, 0)
+
+
+async def test_a_stream_without_any_engine_waits_for_the_next(pair, engine):
+    only, gateway = pair
+    await begin(gateway)
+    await holder("r", only)
+    only.core.say("r", tokens=[5])
+    await told(gateway)
+    await only.stop()
+    await soon(lambda: not gateway.pool.available, 5)
+    fresh = engine("fresh")
+    introduce([fresh], [gateway])
+    gateway.pool.set_members([fresh.card()])
+    await soon(lambda: "r" in fresh.core.requests, 5)
+    fresh.core.say("r", tokens=[6])
+    assert (await told(gateway)).new_token_ids == [6]
+
+
+async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    await first.outlet.leave()
+    await soon(lambda: sum(channel.open for channel in gateway.pool.channels) == 1, 5)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    (flight,) = gateway.pool._flights.values()
+    assert (flight.deaths, context.failure) == (0, None)
+
+
+async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    left, right, one = engine("left"), engine("right"), gateway(stall_s=0.3)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    await begin(one)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5])
+    await told(one)
+    first.core.answering.clear()
+    await soon(lambda: "r" in second.core.requests, 5)
+    second.core.say("r", tokens=[6])
+    assert (await told(one)).new_token_ids == [6]
+    for number in range(4):
+        await begin(one, f"later-{number}")
+    await soon(lambda: len(second.core.requests) == 5, 5)
+    first.core.answering.set()
+    await soon(lambda: first.outlet.quiet_s == 0, 5)
+    channel = next(c for c in one.pool.channels if c.card.engine_id == first.name)
+    await soon(lambda: channel.open, 5, "back in service")
+
+
+async def test_after_a_loss_an_engine_gets_one_request_until_it_has_answered_it(pair, engine):
+    one, gateway = pair
+    other = engine("other")
+    introduce([other], [gateway])
+    gateway.pool.set_members([one.card(), other.card()])
+    await soon(lambda: sum(channel.open for channel in gateway.pool.channels) == 2, 10)
+    (identity,) = one.outlet._seen
+    await one.outlet._send(identity, [wire.PONG, b"garbage"])
+    channel = next(c for c in gateway.pool.channels if c.card.engine_id == "one")
+    await soon(lambda: channel.breaker.half_open, 5)
+    await soon(lambda: channel.open, 5, "connected again")
+    channel.breaker.open_until = 0
+    for number in range(8):
+        await begin(gateway, f"r{number}")
+    await soon(lambda: len(one.core.requests) + len(other.core.requests) == 8, 5)
+    assert len(one.core.requests) == 1
+    one.core.say(*one.core.requests)
+    await gateway.output()
+    for number in range(8):
+        await begin(gateway, f"s{number}")
+    await soon(lambda: len(one.core.requests) + len(other.core.requests) == 16, 5)
+    assert len(one.core.requests) > 4

@@ -1,0 +1,121 @@
+"""Replicas come and go under load, by `sluice reload`, and no request fails."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from loadtests.drive import drive
+from loadtests.load import Job
+from loadtests.prompts import prompts
+from tests.live.harness import MODEL, Sluice
+from tests.live.harness import sluice as command
+from tests.waiting import eventually
+
+pytestmark = [pytest.mark.destructive(order=4), pytest.mark.timeout(400)]
+STREAMS = 12
+MOST_TOKENS = 48
+
+
+class Load:
+    """Streams without a pause until told to stop; what went wrong is in `problems`."""
+
+    def __init__(self, running: Sluice, key: str) -> None:
+        self._running, self._key = running, key
+        self._over = threading.Event()
+        self.completed, self.problems = 0, []  # type: int, list[str]
+
+    def run(self) -> None:
+        port, turn = self._running.config["gateway"]["listen"]["port"], 0
+        while not self._over.is_set():
+            turn += 1
+            texts = prompts(96, 9000 + turn)
+            load, _, _ = drive(Job("127.0.0.1", port, MODEL, texts, STREAMS, MOST_TOKENS, self._key), lambda: None)
+            self.completed += load.completed
+            self.problems += load.problems
+
+    def stop(self) -> None:
+        self._over.set()
+
+
+@contextmanager
+def under_load(running: Sluice, key: str) -> Iterator[Load]:
+    load = Load(running, key)
+    thread = threading.Thread(target=load.run)
+    thread.start()
+    try:
+        eventually(lambda: load.completed or load.problems, 60, "the load runs")
+        yield load
+    finally:
+        load.stop()
+        thread.join(120)
+
+
+def reload(running: Sluice, **changes: Any) -> None:
+    """Change the served model's entry in the file, and have it taken over."""
+    running.config["models"][0].update(changes)
+    running.file.write_text(yaml.safe_dump(running.config))
+    done = command("reload", "-c", running.file, "--timeout", 200)
+    assert (done.returncode, done.stdout.strip()) == (0, "reloaded"), done.stdout + running.log[-3000:]
+
+
+def engines(running: Sluice) -> list[dict[str, Any]]:
+    return [engine for engine in running.model_status()["engines"] if engine["state"] == "up"]
+
+
+def test_scaling_1_to_3_to_1_and_a_rolling_update_fail_no_request(sluice: Sluice, key: str) -> None:
+    gateway = sluice.status()["gateway"]
+    (first,) = engines(sluice)
+    with under_load(sluice, key) as load:
+        reload(sluice, replicas=3)
+        eventually(lambda: len(engines(sluice)) == 3, 30, "three engines")
+        eventually(lambda: all(engine["requests"] for engine in engines(sluice)), 20, "all of them at work")
+        assert first["pid"] in {engine["pid"] for engine in engines(sluice)}, "what had not changed was left alone"
+        reload(sluice, replicas=1)
+        eventually(lambda: len(sluice.model_status()["engines"]) == 1, 60, "one engine")
+        (old,) = engines(sluice)
+        sluice.tree()
+        reload(sluice, engine=sluice.config["models"][0]["engine"] | {"max_num_seqs": 32})
+        eventually(
+            lambda: [e["pid"] != old["pid"] for e in sluice.model_status()["engines"]] == [True], 60, "a new one"
+        )
+        sluice.tree()
+    assert not load.problems, load.problems[:5]
+    assert load.completed > 100
+    assert sluice.status()["gateway"] == gateway, "the gateway has been disturbed by none of it"
+
+
+def test_a_gateway_is_replaced_under_load_without_a_failed_request(sluice: Sluice, key: str) -> None:
+    """A setting of the gateway's own: a second one takes the same port before the first leaves it."""
+    old = sluice.status()["gateway"]
+    with under_load(sluice, key) as load:
+        sluice.config["gateway"]["keep_alive_s"] = 30
+        reload(sluice)
+        sluice.tree()
+    assert not load.problems, load.problems[:5]
+    ready = httpx.get(f"{sluice.url}/readyz", timeout=10, trust_env=False)
+    assert ready.status_code == 200
+    assert old not in {one["gateway"] for one in statuses(sluice)}
+
+
+def statuses(running: Sluice) -> list[dict[str, Any]]:
+    shown = yaml.safe_load(command("status", "-c", running.file, "--json").stdout)
+    return list(shown["gateways"])
+
+
+def test_a_change_that_needs_a_restart_is_refused_and_says_so(sluice: Sluice) -> None:
+    before = sluice.file.read_text()
+    changed = yaml.safe_load(before)
+    changed["gateway"]["listen"]["port"] += 1
+    sluice.file.write_text(yaml.safe_dump(changed))
+    try:
+        done = command("reload", "-c", sluice.file)
+    finally:
+        sluice.file.write_text(before)
+    assert done.returncode == 1
+    assert "gateway.listen" in done.stdout
+    assert "sluice down" in done.stdout
