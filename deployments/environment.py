@@ -54,6 +54,9 @@ def ray(config: Config) -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
+        # Ray runs workers at nice 15, as for batch jobs: beside its own daemons an engine would come last.
+        "RAY_worker_niceness": "0",
+        "RAY_prestart_worker_first_driver": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     if config.ray.address is None:

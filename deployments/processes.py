@@ -1,8 +1,27 @@
-"""The processes below the supervisor: none may outlive it."""
+"""The processes below the supervisor: none may outlive it, and those that only watch yield to those that serve."""
 
 import contextlib
 
 import psutil
+
+WATCHERS = (
+    "/ray/dashboard/",
+    "ray-dashboard-",
+    "ray::DashboardAgent",
+    "ray::RuntimeEnvAgent",
+    "/log_monitor.py",
+    "/monitor.py",
+)
+YIELDING = 10
+"""Niceness: they still run whenever a core is free."""
+
+
+def let_watchers_yield() -> None:
+    """On a machine whose cores are all busy, Ray's dashboard and agents would take turns with engines and gateways."""
+    for process in descendants():
+        with contextlib.suppress(psutil.Error):
+            if any(sign in " ".join(process.cmdline()) for sign in WATCHERS) and process.nice() < YIELDING:
+                process.nice(YIELDING)
 
 
 def descendants() -> list[psutil.Process]:

@@ -127,6 +127,7 @@ class Supervisor:
         self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
         await self._wait_running(ray, serve)
         await self._wait_ready()
+        processes.let_watchers_yield()
         return state
 
     async def _deploy(self, config: Config, served: list[Served]) -> None:

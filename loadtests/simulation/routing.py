@@ -1,0 +1,131 @@
+"""`python -m loadtests.simulation.routing TRACE`: replays a trace through the router and through simpler policies.
+
+The engines are modelled (routing_engine.py), the router is the gateway's own. A gateway learns what it dispatched, its own
+streams' first and last outputs with their cached tokens, and once a second what the engines report.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from loadtests.bench.probe import machine
+from loadtests.simulation import mooncake
+from loadtests.simulation.routing_cost import Cost, measure
+from loadtests.simulation.routing_policies import POLICIES
+from loadtests.simulation.routing_replay import Outcome, Replay, Setup
+from loadtests.simulation.routing_table import show
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = 1
+REPLICAS = (2, 4, 8)
+HIT_BAR, LOAD_BAR, COST_BAR_US = 0.35, 1.25, 50.0
+BOUNDED = 2000
+"""Blocks of 512 tokens: a KV cache of one million tokens."""
+PIPED_WIDTH = 130
+
+
+class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run; `ceiling` is the hit rate of a single cache that never forgets."""
+
+    schema: int
+    started: str
+    command: list[str]
+    trace: str
+    requests: int
+    seed: int
+    commit: str
+    machine: dict[str, str]
+    ceiling: float
+    cost: Cost
+    outcomes: list[Outcome]
+    missed: list[str]
+
+
+def runs(utilisation: float, seed: int) -> Iterator[tuple[str, Setup]]:
+    """Every policy at 2, 4 and 8 replicas; then ours where it is harder: caches that forget, several gateways."""
+    for replicas in REPLICAS:
+        for policy in POLICIES:
+            yield policy, Setup(replicas, utilisation=utilisation, seed=seed)
+    largest = REPLICAS[-1]
+    for policy in ("round robin", "Sluice"):
+        yield policy, Setup(largest, cache_blocks=BOUNDED, utilisation=utilisation, seed=seed)
+    for relayed in (False, True):
+        yield "Sluice", Setup(largest, gateways=4, relayed=relayed, utilisation=utilisation, seed=seed)
+
+
+def missed(outcomes: list[Outcome], cost: Cost) -> list[str]:
+    """The bars that do not hold, in words."""
+    plain = Setup(REPLICAS[-1], utilisation=outcomes[0].setup.utilisation, seed=outcomes[0].setup.seed)
+    [ours] = [outcome for outcome in outcomes if outcome.policy == "Sluice" and outcome.setup == plain]
+    told = {
+        f"hits {ours.hit_rate:.1%}, bar {HIT_BAR:.0%}": ours.hit_rate >= HIT_BAR,
+        f"max/mean load {ours.max_over_mean_load:.2f}, bar {LOAD_BAR}": ours.max_over_mean_load <= LOAD_BAR,
+        f"decision {cost.decision_p50:.1f} µs, bar {COST_BAR_US:.0f} µs": cost.decision_p50 <= COST_BAR_US,
+    }
+    return [text for text, held in told.items() if not held]
+
+
+def commit() -> str:
+    """With `+` where the router or the simulation differ from it."""
+    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    paths = ["gateway/routing", "loadtests/simulation"]
+    changes = subprocess.run([*git, "status", "--porcelain", *paths], capture_output=True, text=True, check=False)
+    return (head.stdout.strip() or "unknown") + ("+" if changes.stdout.strip() else "")
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="python -m loadtests.simulation.routing")
+    root.add_argument(
+        "trace", type=Path, help="JSON lines of Mooncake's form: timestamp, input_length, output_length, hash_ids"
+    )
+    root.add_argument(
+        "--utilisation", type=float, default=0.7, help="offered work over the engines' speed (default: 0.7)"
+    )
+    root.add_argument("--seed", type=int, default=1, help="of ties and of who sends through which gateway (default: 1)")
+    root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/routing-<date>.json)")
+    root.add_argument("--strict", action="store_true", help="exit status 1 if a bar is missed")
+    return root
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    started, sha = time.strftime("%Y-%m-%dT%H:%M:%S%z"), commit()
+    arrivals = mooncake.spread(mooncake.read(arguments.trace))
+    outcomes = [
+        Replay(arrivals, setup).run(name, POLICIES[name]) for name, setup in runs(arguments.utilisation, arguments.seed)
+    ]
+    cost = measure()
+    results = Results(
+        schema=SCHEMA,
+        started=started,
+        command=f"python -m loadtests.simulation.routing {arguments.trace.name} --utilisation {arguments.utilisation}".split(),
+        trace=arguments.trace.name,
+        requests=len(arrivals),
+        seed=arguments.seed,
+        commit=sha,
+        machine=machine(),
+        ceiling=mooncake.ceiling(arrivals),
+        cost=cost,
+        outcomes=outcomes,
+        missed=missed(outcomes, cost),
+    )
+    out = arguments.out or ROOT / "loadtests" / "results" / f"routing-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    show(outcomes, results.ceiling, cost, console)
+    for text in results.missed:
+        console.print(f"[bold red]MISSED[/bold red] {text}")
+    console.print(f"written to {out}")
+    sys.exit(int(arguments.strict and bool(results.missed)))
+
+
+if __name__ == "__main__":
+    main()
