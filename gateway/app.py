@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -12,57 +12,28 @@ from gateway import __version__
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
-from gateway.config import Config, Failover, Listen
+from gateway.config import Config, Listen
 from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
-from gateway.http.backend import ModelBackend
 from gateway.http.door import Door
 from gateway.http.health import Health
 from gateway.http.listener import Listener, bind_or_any
 from gateway.http.management import ManagementApp
 from gateway.http.surface import ROUTES, SurfacePolicy
-from gateway.pool import vllm_seam, wire
-from gateway.pool.acceptance import Acceptance, FrontSpec
+from gateway.model_front import ModelFront
+from gateway.pool import wire
+from gateway.pool.acceptance import FrontSpec
 from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
-from gateway.pool.engine_pool import EnginePool
-from gateway.pool.failover import FailoverPolicy
-from gateway.pool.fingerprint import fingerprint
-from gateway.routing.backlog import Backlog, least_backlog
 from gateway.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from gateway.http.backend import ModelBackend
 
 Watch = Callable[[str, Callable[[list[wire.EngineCard]], None]], Awaitable[None]]
 """(model name, on change) → never returns: calls back with the cards of the engines that serve the model."""
 
 log = structlog.get_logger(__name__)
-
-
-class ModelFront:
-    """One model's pool from the moment its first engine is known, and its front end from then on."""
-
-    def __init__(self, spec: FrontSpec, peer: Peer, wait_s: float, failover: Failover) -> None:
-        self.spec = spec
-        self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
-        self._turn = 0
-        policy = FailoverPolicy(**failover.model_dump())
-        self.pool = EnginePool(peer, vllm_seam.GatewayCodec(), self._pick, self.accept, wait_s, policy)
-        self._known = asyncio.Event()
-
-    def _pick(self, channels: Sequence[EngineChannel]) -> int:
-        self._turn += 1
-        backlogs = [Backlog(c.requests, c.prefill_tokens, c.load.requests, c.load.prefill_tokens) for c in channels]
-        return least_backlog(backlogs, self._turn)
-
-    def on_engines(self, cards: list[wire.EngineCard]) -> None:
-        self.pool.set_members(cards)
-        if self.accept.max_model_len is not None:
-            self._known.set()
-
-    async def open(self) -> ModelBackend:
-        await self._known.wait()
-        assert self.accept.max_model_len is not None
-        front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(self.accept.max_model_len))
-        return ModelBackend(self.spec.name, self.pool, front_end)
 
 
 class GatewayApp:
@@ -73,9 +44,7 @@ class GatewayApp:
         self._node_ip = node_ip
         self._gateway_id = uuid.uuid4().hex[:12]
         self._peer = Peer()
-        self._fronts = [
-            ModelFront(spec, self._peer, config.gateway.engine_wait_s, config.gateway.failover) for spec in specs
-        ]
+        self._fronts = [ModelFront(spec, self._peer, config.gateway) for spec in specs]
         self._backends: dict[str, ModelBackend] = {}
         self._tasks: list[asyncio.Future[None]] = []
         self._listeners: list[Listener] = []

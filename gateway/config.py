@@ -92,6 +92,52 @@ class Failover(Strict):
     retry_ratio: float = Field(default=0.2, ge=0, description="retries that each success earns")
 
 
+Priority = Literal["interactive", "standard", "batch"]
+Weight = Annotated[float, Field(gt=0)]
+
+
+class Shares(Strict):
+    """Weights of the priority classes: what each gets of the engines while all of them have work waiting."""
+
+    interactive: Weight = 16.0
+    standard: Weight = 4.0
+    batch: Weight = 1.0
+
+
+class Tier(Strict):
+    """What keys of this tier get. `highest` is the best class that their requests may ask for."""
+
+    weight: Weight = 1.0
+    key_concurrency: int | None = Field(default=None, ge=1)
+    highest: Priority = "interactive"
+
+
+class Admission(Strict):
+    """The waiting queue of each model at each gateway; see docs/decisions/0009-admission.md. Work is counted in tokens."""
+
+    max_requests: int = Field(default=1024, ge=0, description="that may wait")
+    max_tokens: int = Field(default=2_000_000, ge=1, description="of work that may wait")
+    tenant_share: float = Field(default=0.5, gt=0, le=1, description="of the queue, for one tenant")
+    reserve: float = Field(
+        default=0.0625, ge=0, lt=0.5, description="of the engines, kept for tenants below their share"
+    )
+    prefill_tokens: int = Field(
+        default=16384, ge=1, description="prompt tokens sent to an engine and not yet prefilled"
+    )
+    shares: Shares = Shares()
+    default_priority: Priority = "standard"
+    deadline_s: float | None = Field(
+        default=60.0, gt=0, description="until which a request must have started; null: none"
+    )
+    key_concurrency: int | None = Field(default=None, ge=1, description="requests of one key that wait or run")
+    retry_max_s: int = Field(default=120, ge=1, description="the longest Retry-After that is promised")
+    keep_alive_s: float = Field(default=5.0, gt=0, description="between two comments to a stream that waits")
+    tiers: dict[str, Tier] = Field(default_factory=dict)
+    tenants: dict[str, Weight] = Field(
+        default_factory=dict, description="weights that go before those of their keys' tiers"
+    )
+
+
 class Gateway(Strict):
     replicas: int = Field(default=1, ge=1)
     listen: Listen = Listen()
@@ -99,6 +145,7 @@ class Gateway(Strict):
     haproxy: HAProxy = HAProxy()
     surface: Surface = Surface()
     failover: Failover = Failover()
+    admission: Admission = Admission()
     engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
     drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
     keep_alive_s: int = Field(default=75, ge=1)

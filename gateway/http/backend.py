@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from gateway.admission.admission import Admission
 from gateway.http.asgi import Headers
 from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
@@ -14,11 +15,12 @@ from gateway.pool.vllm_seam import FrontEnd
 
 
 class ModelBackend:
-    def __init__(self, name: str, pool: EnginePool, front_end: FrontEnd) -> None:
+    def __init__(self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission) -> None:
         self.name = name
         self.created = int(time.time())
         self.pool = pool
         self.front_end = front_end
+        self.admission = admission
         self._direct = DirectStreams(front_end.app.state)
 
     @property

@@ -176,6 +176,7 @@ class EngineChannel:
                     self._sink.on_refused(self, frames[0].bytes.decode(), frames[1].bytes.decode())
                 case wire.LEAVING:
                     self.leaving = True
+                    self._sink.on_load(self)
                 case other:
                     raise ChannelLostError(f"engine sent an unknown message {other!r}")
 

@@ -19,6 +19,16 @@ class Tap(Protocol):
     def flush(self) -> None: ...
 
 
+class Work(Protocol):
+    """Who wants to know how much work a request turned out to be, each once: its prompt (tokens) as it goes to an engine, as it
+    has been prefilled, and its completion at the end.
+    """
+
+    def counted(self, prompt_tokens: int) -> None: ...
+    def prefilled(self, prompt_tokens: int) -> None: ...
+    def generated(self, tokens: int) -> None: ...
+
+
 @dataclass(slots=True)
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
@@ -28,6 +38,7 @@ class RequestContext:
     cache_salt: str | None = None
     direct: bool = False
     tap: Tap | None = None
+    work: Work | None = None
     failure: SluiceError | None = None
 
 

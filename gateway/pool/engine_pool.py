@@ -45,6 +45,7 @@ class EnginePool:
         accept: Accept,
         wait_s: float,
         policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008  immutable
+        on_capacity: Callable[[], None] = lambda: None,
     ) -> None:
         self._peer = peer
         self._codec = codec
@@ -52,6 +53,7 @@ class EnginePool:
         self._accept = accept
         self._wait_s = wait_s
         self._policy = policy
+        self._on_capacity = on_capacity
         self._channels: dict[str, EngineChannel] = {}
         self._flights: dict[str, Flight] = {}
         self._names: dict[str, str] = {}
@@ -103,11 +105,14 @@ class EnginePool:
             channel = self._channels[engine_id] = EngineChannel(self._peer, card, self, self._policy.stall_s)
             channel.start()
         self.refused = {engine_id: reason for engine_id, reason in self.refused.items() if engine_id in listed}
+        self._on_capacity()
 
     async def add(
         self, request_id: str, request: Any, prompt_tokens: int, context: RequestContext | None = None
     ) -> None:
         flight = self._flights[request_id] = Flight(request_id, request, prompt_tokens, context)
+        if flight.work is not None:
+            flight.work.counted(prompt_tokens)
         try:
             await self._dispatch(flight)
         except BaseException:
@@ -184,6 +189,7 @@ class EnginePool:
     def on_up(self, _channel: EngineChannel) -> None:
         self._arrival.set()
         self._arrival.clear()
+        self._on_capacity()
         for flight in self._flights.values():
             if flight.channel is None:
                 self._chore(self._dispatch(flight))
@@ -206,9 +212,11 @@ class EnginePool:
             else:
                 self._end(flight, error)
         self._retire(channel)
+        self._on_capacity()
 
     def on_load(self, channel: EngineChannel) -> None:
         """About once a second. An engine many times slower than its peers is given no work for a while."""
+        self._on_capacity()
         now = time.monotonic()
         peers = [other.pace.step_s(now) for other in self._channels.values() if other is not channel]
         pace = channel.pace.step_s(now)
@@ -228,6 +236,7 @@ class EnginePool:
                 flight.started = True
                 channel.prefill_tokens -= flight.prompt_tokens
                 channel.breaker.success()
+                flight.note_prefill()
             try:
                 if flight.take(output):
                     mine.append(output)
@@ -259,7 +268,8 @@ class EnginePool:
 
     def _forget(self, flight: Flight) -> EngineChannel | None:
         """Returns the engine that it was on."""
-        self._flights.pop(flight.wire_id, None)
+        if self._flights.pop(flight.wire_id, None) is not None:
+            flight.note_end()
         self._names.pop(flight.request_id, None)
         channel = flight.channel
         self._unload(flight)

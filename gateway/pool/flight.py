@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.pool.channel import EngineChannel
-from gateway.pool.context import RequestContext
+from gateway.pool.context import RequestContext, Work
 
 
 class DivergedError(Exception):
@@ -27,11 +27,27 @@ class Flight:
     deaths: int = 0
     known: int = 0
     started: bool = False
+    prefilled: bool = False
     tokens: list[int] = field(default_factory=list)
 
     @property
     def wire_id(self) -> str:
         return self.request_id if self.attempt < 2 else f"{self.request_id}~{self.attempt}"
+
+    @property
+    def work(self) -> Work | None:
+        return self.context.work if self.context is not None else None
+
+    def note_prefill(self) -> None:
+        """At the first output, or at the end if there was none."""
+        if not self.prefilled and self.work is not None:
+            self.work.prefilled(self.prompt_tokens)
+        self.prefilled = True
+
+    def note_end(self) -> None:
+        self.note_prefill()
+        if self.work is not None:
+            self.work.generated(len(self.tokens))
 
     def take(self, output: Any) -> bool:
         """Journal an output of the present attempt. False: the stream has had all of it. Raises DivergedError."""

@@ -10,8 +10,8 @@ import msgspec
 import zmq.asyncio
 
 from deployments.demo_model import INT8
-from gateway.app import ModelFront
-from gateway.config import Failover
+from gateway.config import Gateway as Settings
+from gateway.model_front import ModelFront
 from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.curve import KeyPair, Peer, secure_client
@@ -68,7 +68,7 @@ class Gateway:
     def __init__(self, wait_s: float = 5.0, **failover: Any) -> None:
         self.peer = Peer()
         self.keys = self.peer.keys
-        self.front = ModelFront(SPEC, self.peer, wait_s, Failover(**failover))
+        self.front = ModelFront(SPEC, self.peer, Settings(engine_wait_s=wait_s, failover=failover))
 
     @property
     def pool(self) -> EnginePool:

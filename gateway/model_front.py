@@ -1,0 +1,79 @@
+"""One served model in a gateway: its pool of engines, who of them gets which request, and who may start at all."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+
+from gateway.admission.admission import Admission
+from gateway.admission.fair_queue import FairQueue
+from gateway.admission.ticket import Capacity, Policy, Priority
+from gateway.config import Gateway
+from gateway.http.backend import ModelBackend
+from gateway.pool import vllm_seam
+from gateway.pool.acceptance import Acceptance, FrontSpec
+from gateway.pool.channel import EngineChannel
+from gateway.pool.curve import Peer
+from gateway.pool.engine_pool import EnginePool
+from gateway.pool.failover import FailoverPolicy
+from gateway.pool.fingerprint import fingerprint
+from gateway.pool.wire import EngineCard
+from gateway.routing.backlog import Backlog, least_backlog
+
+
+class ModelFront:
+    """The pool is there from the moment the first engine is known, vLLM's front end from then on."""
+
+    def __init__(self, spec: FrontSpec, peer: Peer, settings: Gateway) -> None:
+        self.spec = spec
+        self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
+        self._settings = settings
+        self._turn = 0
+        policy = FailoverPolicy(**settings.failover.model_dump())
+        self.pool = EnginePool(
+            peer, vllm_seam.GatewayCodec(), self._pick, self.accept, settings.engine_wait_s, policy, self._on_capacity
+        )
+        queue = FairQueue(_policy(settings), Capacity(0, 0))
+        self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
+        self._known = asyncio.Event()
+
+    def _pick(self, channels: Sequence[EngineChannel]) -> int:
+        self._turn += 1
+        backlogs = [Backlog(c.requests, c.prefill_tokens, c.load.requests, c.load.prefill_tokens) for c in channels]
+        return least_backlog(backlogs, self._turn)
+
+    def _on_capacity(self) -> None:
+        """What engines there are, or what other gateways have on them, has changed."""
+        engines = [channel for channel in self.pool.channels if channel.open]
+        sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
+        prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
+        self.admission.set_capacity(Capacity(math.ceil(sequences / (1 - self._settings.admission.reserve)), prefill))
+
+    def on_engines(self, cards: list[EngineCard]) -> None:
+        self.pool.set_members(cards)
+        if self.accept.max_model_len is not None:
+            self._known.set()
+
+    async def open(self) -> ModelBackend:
+        await self._known.wait()
+        assert self.accept.max_model_len is not None
+        front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(self.accept.max_model_len))
+        return ModelBackend(self.spec.name, self.pool, front_end, self.admission)
+
+
+def _share(channel: EngineChannel, gateways: int) -> float:
+    """Sequences of an engine that this gateway may fill: what the other gateways leave, and its part in any case."""
+    whole = channel.card.max_num_seqs
+    others = max(0, channel.load.requests - channel.requests)
+    return max(whole / gateways, whole - others)
+
+
+def _policy(settings: Gateway) -> Policy:
+    admission = settings.admission
+    return Policy(
+        max_requests=admission.max_requests,
+        max_tokens=admission.max_tokens,
+        tenant_share=admission.tenant_share,
+        reserve=admission.reserve,
+        shares={Priority(name): weight for name, weight in admission.shares.model_dump().items()},
+        retry_max_s=admission.retry_max_s,
+    )
