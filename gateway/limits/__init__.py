@@ -1,0 +1,1 @@
+"""Request windows and token budgets, in this process or shared through Redis."""
