@@ -2,7 +2,7 @@
 
     python -m loadtests.simulation.routing_cost [--session]
 
-Every replica has other load. All hold the system prompt of 1,024 tokens, some a few blocks more, two the whole conversation.
+Every replica has other load. All of them hold the system prompt, a quarter of the request; two hold the whole conversation.
 """
 
 import argparse
@@ -80,9 +80,9 @@ def _fleet(rng: random.Random) -> tuple[Router, list[Replica]]:
 
 def _fill(router: Router, replicas: list[Replica], blocks: list[int]) -> None:
     for number, replica in enumerate(replicas):
-        depth = len(blocks) if number in (5, 17) else 4 + number % 3
+        depth = len(blocks) if number in (5, 17) else len(blocks) // 4
         request = Request(blocks[:depth], PROMPT_TOKENS, COMPLETION)
-        router.dispatched(request, Choice(number, replica.engine_id, 0, 0, PROMPT_TOKENS, 0.0, 1.0, len(replicas)), 0.0)
+        router.dispatched(request, Choice(number, replica.engine_id, 0, 0, PROMPT_TOKENS, 0, 1.0, len(replicas)), 0.0)
 
 
 def main() -> None:

@@ -1,15 +1,18 @@
 """The policies that are compared, behind one interface. Each sees what a gateway sees, and nothing of the engines' insides."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from gateway.routing.picker import pick
 from gateway.routing.prefix_index import PrefixIndex
 from gateway.routing.recent_work import RecentWork
 from gateway.routing.replica import Replica, Request
 from gateway.routing.router import Router, Ticket
-from gateway.routing.scorers import waits
 from loadtests.simulation.mooncake import BLOCK_TOKENS
+
+RUNNING_TOKENS = 16
+"""What a running request weighs beside a waiting prompt token."""
 
 
 class Policy(Protocol):
@@ -37,15 +40,16 @@ class RoundRobin(_Deaf):
 
 
 class LeastLoaded(_Deaf):
-    """Least wait in tokens, ties at random."""
+    """Fewest prompt tokens waiting and requests running, ties at random."""
 
     def __init__(self, _replicas: Sequence[Replica], rng: random.Random) -> None:
         self._rng = rng
 
-    def choose(self, request: Request, replicas: Sequence[Replica], _now: float) -> tuple[int, Ticket | None]:
-        loads = waits(replicas, request.prompt_tokens)
-        least = min(loads)
-        return self._rng.choice([index for index, load in enumerate(loads) if load == least]), None
+    def choose(self, _request: Request, replicas: Sequence[Replica], _now: float) -> tuple[int, Ticket | None]:
+        waiting = (replica.own_prefill_tokens + replica.others_prefill_tokens for replica in replicas)
+        running = (replica.own_requests + replica.others_requests for replica in replicas)
+        loads = [tokens + RUNNING_TOKENS * requests for tokens, requests in zip(waiting, running, strict=True)]
+        return pick(loads, self._rng), None
 
 
 class LongestPrefix(_Deaf):
@@ -60,8 +64,7 @@ class LongestPrefix(_Deaf):
     def choose(self, request: Request, replicas: Sequence[Replica], _now: float) -> tuple[int, Ticket | None]:
         held = self._index.match(request.blocks)
         hits = [held.get(replica.engine_id, 0) for replica in replicas]
-        most = max(hits)
-        index = self._rng.choice([index for index, hit in enumerate(hits) if hit == most])
+        index = pick([-hit for hit in hits], self._rng)
         self._index.record(replicas[index].engine_id, request.blocks)
         return index, None
 
@@ -86,7 +89,7 @@ class Sluice:
         self._router.heard(engine_id, blocks)
 
 
-POLICIES = {
+POLICIES: dict[str, Callable[[Sequence[Replica], random.Random], Policy]] = {
     "round robin": RoundRobin,
     "least loaded": LeastLoaded,
     "longest prefix": LongestPrefix,

@@ -1,0 +1,53 @@
+"""How evenly this gateway has spread its work lately.
+
+Backlog alone cannot tell: on an idle service it is 0 everywhere, and every request would follow its prefix to the same replica
+until that one is slow. Here each token of work sent to a replica is remembered, fading with a half-life, and the price of a
+replica is its remembered load over the mean, both counted as if the request at hand had gone there.
+
+A gateway balances what it sent itself. If every gateway does, the sum is balanced, without a word between them and without
+all of them rushing to the one replica that the last report showed idle.
+"""
+
+import math
+from collections.abc import Sequence
+
+HALF_LIFE_S = 300.0
+"""Long against a burst, short against the hours in which what users want changes. 60 and 1800 measure alike."""
+_REBASE = 64.0
+
+
+class RecentWork:
+    """Work is kept multiplied by 2^(time/half-life), so that fading costs nothing until it is scaled back now and then."""
+
+    def __init__(self, half_life_s: float = HALF_LIFE_S) -> None:
+        self._half_life_s = half_life_s
+        self._since = -math.inf
+        self._work: dict[str, float] = {}
+
+    def join(self, engine_id: str) -> None:
+        """A newcomer starts at the mean: at 0 it would be given everything until it had caught up."""
+        known = self._work.values()
+        self._work[engine_id] = sum(known) / len(known) if known else 0.0
+
+    def prices(self, engine_ids: Sequence[str], tokens: float, now: float) -> list[float]:
+        """(load + tokens) / (mean load + tokens) for each; 1 for all while there is no load. Raises KeyError for a stranger."""
+        scaled = max(tokens, 1.0) * self._growth(now)
+        work = self._work
+        loads = [work[engine_id] for engine_id in engine_ids]
+        per = 1.0 / (sum(loads) / len(loads) + scaled)
+        return [(load + scaled) * per for load in loads]
+
+    def add(self, engine_id: str, tokens: float, now: float) -> None:
+        growth = self._growth(now)
+        self._work[engine_id] += tokens * growth
+
+    def leave(self, engine_id: str) -> None:
+        del self._work[engine_id]
+
+    def _growth(self, now: float) -> float:
+        halvings = (now - self._since) / self._half_life_s
+        if halvings > _REBASE:
+            shrink = 2.0**-halvings if halvings < 2 * _REBASE else 0.0
+            self._work = {engine_id: work * shrink for engine_id, work in self._work.items()}
+            self._since, halvings = now, 0.0
+        return math.pow(2.0, halvings)

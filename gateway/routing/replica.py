@@ -1,0 +1,89 @@
+"""What the router reads and what it answers: one Replica per engine, one Request, one Choice."""
+
+import enum
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Circuit(enum.Enum):
+    """A replica that fails is left alone (OPEN), then tried with one request at a time (HALF_OPEN)."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half-open"
+    OPEN = "open"
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """An engine as one gateway knows it. Tokens are counts, times are seconds on the caller's monotonic clock.
+
+    The caller keeps one per engine and updates it in place; a decision only reads it. (32 fresh snapshots would cost as much as
+    the decision.) `own_*` is what this gateway sent and knows exactly. `others_*` is the rest of the last report: the reported
+    figure less the own one at the time of that report, at least 0; so a request is counted once, and what was sent since the
+    report is not lost in it.
+    """
+
+    engine_id: str
+    up: bool = True
+    draining: bool = False
+    circuit: Circuit = Circuit.CLOSED
+    reported_at: float = 0.0
+    own_requests: int = 0
+    others_requests: int = 0
+    own_prefill_tokens: int = 0
+    """Prompt tokens sent and not yet prefilled."""
+    others_prefill_tokens: int = 0
+    decode_tokens: int = 0
+    """Tokens that all requests in flight are still expected to generate."""
+    max_requests: int = 256
+    """How many sequences run at once; more wait."""
+    kv_tokens: int = 0
+    """Size of the KV cache; 0 if unknown."""
+    kv_use: float = 0.0
+    """Share of the KV cache held by running requests, 0..1, as reported."""
+    slowness: float = 1.0
+    """How many times slower than its peers per token of work; 1 is normal."""
+
+
+class Request(NamedTuple):
+    """`blocks` are the prompt's chained block hashes (PromptHasher) and `session` a salted hash (sessions.py), so that nothing
+    here is a prompt or an identity. `completion_tokens` is what it is expected to generate, `exclude` whom it has been to.
+    """
+
+    blocks: list[int]
+    prompt_tokens: int
+    completion_tokens: float = 0.0
+    session: int | None = None
+    exclude: AbstractSet[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Choice:
+    """`index` into the replicas that were offered, and why. `held_blocks` is what the prefix index believes to be cached there,
+    `hit_tokens` that in tokens, or what is hoped for at a session's home. `backlog_tokens` wait there to be prefilled; `price`
+    is recent_work.py's.
+    """
+
+    index: int
+    engine_id: str
+    held_blocks: int
+    hit_tokens: int
+    prompt_tokens: int
+    backlog_tokens: int
+    price: float
+    candidates: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """For a debug header or a span: load figures and the tenant's own prefix share, nothing about other tenants' prompts."""
+        share = self.hit_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
+        parts = [
+            f"engine={self.engine_id}",
+            f"prefix={share:.2f}",
+            f"backlog={self.backlog_tokens}",
+            f"price={self.price:.2f}",
+            f"of={self.candidates}",
+        ]
+        return ";".join([*parts, *self.notes])

@@ -1,0 +1,109 @@
+"""Filters → scorers → picker: which replica gets a request. No I/O; time and randomness are handed in."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.routing.filters import able
+from gateway.routing.picker import pick
+from gateway.routing.prefix_index import PrefixIndex
+from gateway.routing.prompt_hash import BLOCK_TOKENS
+from gateway.routing.recent_work import RecentWork
+from gateway.routing.replica import Choice, Replica, Request
+from gateway.routing.scorers import costs
+from gateway.routing.sessions import TRUST, engine_hash, home
+
+STALE_S = 3.0
+"""Three missed reports of one second."""
+UNKNOWN_KV_TOKENS = 1 << 20
+
+
+class Ticket(NamedTuple):
+    """A dispatched request, until its first output tells how much of its prompt was cached. `uncached_tokens` is what its prefill
+    is expected to cost.
+    """
+
+    engine_id: str
+    uncached_tokens: int
+    blocks: list[int]
+    believed: int
+    before: int
+
+
+class Router:
+    """Of one model at one gateway. `route` changes nothing but the random generator; the other methods tell what became of it."""
+
+    def __init__(
+        self,
+        index: PrefixIndex,
+        recent: RecentWork,
+        rng: random.Random,
+        block_tokens: int = BLOCK_TOKENS,
+        stale_s: float = STALE_S,
+    ) -> None:
+        """`block_tokens` is the hasher's, and should be a multiple of the engines' own block size."""
+        self._index = index
+        self._recent = recent
+        self._rng = rng
+        self._block_tokens = block_tokens
+        self._stale_s = stale_s
+        self._engine_hashes: dict[str, int] = {}
+
+    def joined(self, engine_id: str, kv_tokens: int = 0) -> None:
+        """An engine is there, with an empty cache of `kv_tokens` (0: unknown). One that is known already keeps what it has."""
+        if engine_id not in self._engine_hashes:
+            self._engine_hashes[engine_id] = engine_hash(engine_id)
+            self._recent.join(engine_id)
+            self._index.add(engine_id, max(1, (kv_tokens or UNKNOWN_KV_TOKENS) // self._block_tokens))
+
+    def left(self, engine_id: str) -> None:
+        """An engine is gone for good, and its cache with it."""
+        if self._engine_hashes.pop(engine_id, None) is not None:
+            self._index.remove(engine_id)
+            self._recent.leave(engine_id)
+
+    def route(self, request: Request, replicas: Sequence[Replica], now: float) -> Choice | None:
+        """The cheapest replica, ties at random; None if nobody may take the request. Raises KeyError for one that never joined."""
+        offered, stale = able(replicas, request.exclude, now - self._stale_s)
+        if not offered:
+            return None
+        ids = [replica.engine_id for replica in offered]
+        held = self._index.match(request.blocks)
+        block_tokens, held_by = self._block_tokens, held.get
+        hits = [block_tokens * held_by(engine_id, 0) for engine_id in ids] if held else [0] * len(ids)
+        at_home = -1
+        if request.session is not None:
+            at_home = home(request.session, [self._engine_hashes[engine_id] for engine_id in ids])
+            hits[at_home] = max(hits[at_home], int(TRUST * request.prompt_tokens))
+        prices = self._recent.prices(ids, request.prompt_tokens + request.completion_tokens, now)
+        at = pick(costs(offered, request, hits, prices), self._rng)
+        chosen, engine_id = offered[at], ids[at]
+        notes = ("session",) if at == at_home else ()
+        return Choice(
+            index=replicas.index(chosen),
+            engine_id=engine_id,
+            held_blocks=held_by(engine_id, 0),
+            hit_tokens=hits[at],
+            prompt_tokens=request.prompt_tokens,
+            backlog_tokens=chosen.own_prefill_tokens + chosen.others_prefill_tokens,
+            price=prices[at],
+            candidates=len(ids),
+            notes=(*notes, "stale") if stale else notes,
+        )
+
+    def dispatched(self, request: Request, choice: Choice, now: float) -> Ticket:
+        """The request is being sent to the chosen replica."""
+        uncached = request.prompt_tokens - choice.hit_tokens
+        self._recent.add(choice.engine_id, uncached + request.completion_tokens, now)
+        before = self._index.record(choice.engine_id, request.blocks)
+        return Ticket(choice.engine_id, uncached, request.blocks, choice.held_blocks, before)
+
+    def started(self, ticket: Ticket, cached_tokens: int) -> None:
+        """Its first output came, with the engine's count of prompt tokens that were in its cache."""
+        found = cached_tokens // self._block_tokens
+        self._index.correct(ticket.engine_id, ticket.blocks, ticket.believed, found, ticket.before)
+
+    def heard(self, engine_id: str, blocks: list[int]) -> None:
+        """The engine relayed that another gateway sent it a prompt. Engines that are unknown here are ignored."""
+        if engine_id in self._engine_hashes:
+            self._index.record(engine_id, blocks)

@@ -1,0 +1,52 @@
+"""What a request would cost on a replica, in tokens of work: one unit, so that load and cache hits can be weighed.
+
+    cost = slowness · (wait + WORK_WEIGHT · price · (uncached prompt tokens + expected completion tokens))
+
+`wait` is what stands before the request there. The bracket is the work that it brings, which delays itself and all who come
+after it. `price` is how much more than its share the replica was given lately (recent_work.py).
+
+Where nobody waits and shares are equal, the longest cached prefix wins. A hit of few tokens is given up for a small
+imbalance, a long one only for a large one, and any for a queue WORK_WEIGHT times as long as what it saves.
+"""
+
+from collections.abc import Sequence
+
+from gateway.routing.replica import Replica, Request
+
+WORK_WEIGHT = 8.0
+"""A token of work delays its own request, and all that come until the queue next runs empty: 1/(1-utilisation) requests, 8 at
+seven eighths, where it matters. docs/decisions/0008-routing.md has the measurement: less loses hits, more loses time."""
+
+DECODE_WEIGHT = 1 / 16
+"""What one outstanding decode token adds to the wait of a new request, in prefill tokens. Decoding hardly delays another's
+start: it takes one of some thousand places of each step's token budget, yet steps grow longer with the batch."""
+
+
+def costs(
+    replicas: Sequence[Replica], request: Request, hit_tokens: Sequence[int], prices: Sequence[float]
+) -> list[float]:
+    """One for each replica, `hit_tokens` and `prices` in the same order. The wait is the replica's backlog, a sequence slot where
+    the batch is full, room in the KV cache where that is.
+    """
+    prompt, result = request.prompt_tokens, []
+    work = prompt + request.completion_tokens
+    decode_weight, work_weight = DECODE_WEIGHT, WORK_WEIGHT
+    for replica, hit, price in zip(replicas, hit_tokens, prices, strict=True):
+        prefill = replica.own_prefill_tokens + replica.others_prefill_tokens
+        cost = prefill + decode_weight * replica.decode_tokens + work_weight * price * (work - hit)
+        requests = replica.own_requests + replica.others_requests
+        if requests >= replica.max_requests:
+            cost += _slot(replica, requests)
+        if kv_tokens := replica.kv_tokens:
+            short = prefill + prompt - (1.0 - replica.kv_use) * kv_tokens
+            # An engine without room preempts, and computes again what it preempted.
+            if short > 0.0:
+                cost += short
+        result.append(cost * replica.slowness)
+    return result
+
+
+def _slot(replica: Replica, requests: int) -> float:
+    """A full batch of m makes m tokens a step and frees q slots in about q/m of a request's remaining r steps: after q·r tokens."""
+    queued = requests + 1 - replica.max_requests
+    return queued * replica.decode_tokens / max(1, requests)
