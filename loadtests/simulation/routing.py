@@ -27,7 +27,7 @@ REPLICAS = (2, 4, 8)
 HIT_BAR, LOAD_BAR, COST_BAR_US = 0.35, 1.25, 50.0
 BOUNDED = 2000
 """Blocks of 512 tokens: a KV cache of one million tokens."""
-PIPED_WIDTH = 130
+PIPED_WIDTH = 150
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,8 +55,9 @@ def runs(utilisation: float, seed: int) -> Iterator[tuple[str, Setup]]:
     largest = REPLICAS[-1]
     for policy in ("round robin", "Sluice"):
         yield policy, Setup(largest, cache_blocks=BOUNDED, utilisation=utilisation, seed=seed)
-    for relayed in (False, True):
-        yield "Sluice", Setup(largest, gateways=4, relayed=relayed, utilisation=utilisation, seed=seed)
+    yield "Sluice", Setup(largest, gateways=4, utilisation=utilisation, seed=seed)
+    for report_s in (1.0, 0.1):
+        yield "Sluice", Setup(largest, 4, utilisation, relayed=True, report_s=report_s, seed=seed)
 
 
 def missed(outcomes: list[Outcome], cost: Cost) -> list[str]:
@@ -98,11 +99,11 @@ def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     started, sha = time.strftime("%Y-%m-%dT%H:%M:%S%z"), commit()
+    cost = measure()
     arrivals = mooncake.spread(mooncake.read(arguments.trace))
     outcomes = [
         Replay(arrivals, setup).run(name, POLICIES[name]) for name, setup in runs(arguments.utilisation, arguments.seed)
     ]
-    cost = measure()
     results = Results(
         schema=SCHEMA,
         started=started,

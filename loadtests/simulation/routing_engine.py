@@ -12,7 +12,6 @@ class Served(NamedTuple):
 
     found_blocks: int
     uncached: int
-    waited_s: float
     first_output_at: float
     ends_at: float
 
@@ -34,11 +33,10 @@ class Engine:
     def serve(self, arrival: Arrival, now: float) -> Served:
         found = self._use(arrival.hash_ids)
         uncached = max(1, arrival.input_length - found * BLOCK_TOKENS)
-        begins_at = max(now, self._free_at)
-        self._free_at = begins_at + uncached / self._prefill_rate
+        self._free_at = max(now, self._free_at) + uncached / self._prefill_rate
         self.work += uncached + arrival.output_length
         ends_at = self._free_at + arrival.output_length / self._decode_rate
-        return Served(found, uncached, begins_at - now, self._free_at, ends_at)
+        return Served(found, uncached, self._free_at, ends_at)
 
     def _use(self, blocks: Sequence[int]) -> int:
         """Leading blocks that were there; afterwards all are, the tail older than the head, as in vLLM."""

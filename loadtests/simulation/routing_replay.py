@@ -38,14 +38,17 @@ class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hit rate: share of all prompt blocks found in the chosen engine's cache. Load: tokens of work (uncached prompt + output)."""
+    """Hit rate: share of all prompt blocks found in the chosen engine's cache. Load: tokens of work (uncached prompt + output).
+    Time to first token: queue and prefill.
+    """
 
     policy: str
     setup: Setup
     hit_rate: float
     max_over_mean_load: float
-    waited_p50_s: float
-    waited_p99_s: float
+    ttft_mean_s: float
+    ttft_p50_s: float
+    ttft_p99_s: float
     decision_p50_us: float
     decision_p99_us: float
 
@@ -92,14 +95,14 @@ class Replay:
             self._gateways.append(_Gateway(policy(views, own), views))
         self._at(setup.report_s, lambda: self._report(setup.report_s))
         found = blocks = 0
-        waited, spent = [], []
+        ttft, spent = [], []
         for arrival in self._arrivals:
             now = arrival.timestamp / 1000
             self._pass_until(now)
             served, seconds = self._send(arrival, rng.choice(self._gateways), now)
             found += served.found_blocks
             blocks += len(arrival.hash_ids)
-            waited.append(served.waited_s)
+            ttft.append(served.first_output_at - now)
             spent.append(seconds * 1e6)
         loads = [engine.work for engine in self._engines]
         return Outcome(
@@ -107,8 +110,9 @@ class Replay:
             setup=setup,
             hit_rate=found / blocks,
             max_over_mean_load=max(loads) / statistics.fmean(loads),
-            waited_p50_s=percentile(waited, 0.5),
-            waited_p99_s=percentile(waited, 0.99),
+            ttft_mean_s=statistics.fmean(ttft),
+            ttft_p50_s=percentile(ttft, 0.5),
+            ttft_p99_s=percentile(ttft, 0.99),
             decision_p50_us=percentile(spent, 0.5),
             decision_p99_us=percentile(spent, 0.99),
         )

@@ -17,7 +17,7 @@ def show(outcomes: Sequence[Outcome], ceiling: float, cost: Cost, console: Conso
         "policy",
         "hits",
         "max/mean load",
-        "waited p50 / p99, s",
+        "TTFT mean / p50 / p99, s",
         "decision p50 / p99, µs",
         title=f"Share of prompt blocks found (ceiling {ceiling:.1%})",
     )
@@ -27,7 +27,7 @@ def show(outcomes: Sequence[Outcome], ceiling: float, cost: Cost, console: Conso
         if last not in (None, setup):
             table.add_section()
         last = setup
-        relayed = ", relayed" if setup.relayed else ""
+        relayed = f", relayed each {setup.report_s:g} s" if setup.relayed else ""
         table.add_row(
             str(setup.replicas),
             f"{setup.gateways}{relayed}",
@@ -35,11 +35,11 @@ def show(outcomes: Sequence[Outcome], ceiling: float, cost: Cost, console: Conso
             outcome.policy,
             f"{outcome.hit_rate:.1%}",
             f"{outcome.max_over_mean_load:.3f}",
-            f"{outcome.waited_p50_s:.2f} / {outcome.waited_p99_s:.2f}",
+            f"{outcome.ttft_mean_s:.2f} / {outcome.ttft_p50_s:.2f} / {outcome.ttft_p99_s:.1f}",
             f"{outcome.decision_p50_us:.1f} / {outcome.decision_p99_us:.1f}",
         )
     console.print(table)
     console.print(
-        f"a decision with hashing, {PROMPT_TOKENS} tokens, {REPLICAS} replicas: "
+        f"a decision with hashing, {PROMPT_TOKENS} tokens, {REPLICAS} replicas, quietest round: "
         f"median {cost.decision_p50:.1f} µs, p99 {cost.decision_p99:.1f} µs"
     )

@@ -10,8 +10,8 @@ def test_a_prompt_waits_for_those_before_it_and_is_computed_but_for_what_is_cach
     engine = Engine(prefill_rate=512.0, decode_rate=10.0, cache_blocks=None)
     first = engine.serve(Arrival(0, 1024, 20, [1, 2]), 0.0)
     second = engine.serve(Arrival(0, 1536, 20, [1, 2, 3]), 0.5)
-    assert first == (0, 1024, 0.0, 2.0, 4.0)
-    assert second == (2, 512, 1.5, 3.0, 5.0)
+    assert first == (0, 1024, 2.0, 4.0)
+    assert second == (2, 512, 3.0, 5.0)
     assert engine.work == 1024 + 20 + 512 + 20
 
 
