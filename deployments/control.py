@@ -61,6 +61,7 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             "model", "engine", "state", "format", "requests", "of them from here", "prompt tokens queued", box=None
         )
         for model in gateway["models"]:
+            console.print(f"  {model['name']}: {_queue(model['admission'])}")
             for engine in model["engines"]:
                 cells = [
                     engine[key] for key in ("id", "state", "format", "requests", "requests_from_here", "prefill_tokens")
@@ -69,6 +70,19 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             for engine, reason in model["refused"].items():
                 table.add_row(model["name"], engine, f"refused: {reason}")
         console.print(table)
+
+
+def _queue(admission: dict[str, Any]) -> str:
+    running = f"{admission['running_sequences']} sequences running"
+    if not admission["waiting"]:
+        return f"{running}, nobody waits"
+    by_class = ", ".join(
+        f"{each['requests']} {name}" for name, each in admission["by_class"].items() if each["requests"]
+    )
+    return (
+        f"{running}, {admission['waiting']} wait ({by_class}; {admission['waiting_tokens']} tokens), "
+        f"the oldest for {admission['oldest_s']:.1f} s"
+    )
 
 
 def reload(config: Config, timeout_s: float, console: Console) -> int:

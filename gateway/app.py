@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from gateway import __version__
+from gateway.admission.admission import Admission
+from gateway.admission.ticket import Reason
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
@@ -20,12 +22,14 @@ from gateway.http.health import Health
 from gateway.http.listener import Listener, bind_or_any
 from gateway.http.management import ManagementApp
 from gateway.http.surface import ROUTES, SurfacePolicy
+from gateway.http.tickets import Tickets
 from gateway.model_front import ModelFront
 from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.queue_metrics import QueueMetrics, QueueReading
 
 if TYPE_CHECKING:
     from gateway.http.backend import ModelBackend
@@ -50,15 +54,18 @@ class GatewayApp:
         self._listeners: list[Listener] = []
         self._store = KeyStore(config.keys_file)
         self._metrics = Metrics(frozenset(ROUTES))
+        self._queues = QueueMetrics(self._metrics.registry, self._read_queues)
         self.health = Health(self._problems, self._fatal)
         self.door = Door(
             backends=self._backends,
             authenticate=self._authenticate,
             salt=tenant_salt(config.state_dir / "tenant-salt"),
             policy=_policy(config),
+            tickets=Tickets(config.gateway.admission),
             health=self.health,
             max_body=config.gateway.surface.max_body,
             on_end=self._metrics.request_ended,
+            on_start=self._queues.started,
             known=tuple(spec.name for spec in specs),
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
@@ -125,6 +132,7 @@ class GatewayApp:
                     "name": front.spec.name,
                     "max_model_len": front.accept.max_model_len,
                     "streams": front.pool.in_flight,
+                    "admission": _admission_status(front.admission),
                     "engines": [_engine_status(channel) for channel in front.pool.channels],
                     "refused": front.pool.refused,
                 }
@@ -137,6 +145,9 @@ class GatewayApp:
         if presented is None:
             raise Unauthenticated("No API key: send 'Authorization: Bearer <key>'.")
         return self._store.authenticate(presented, time.time())
+
+    def _read_queues(self) -> dict[str, QueueReading]:
+        return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []
@@ -157,6 +168,37 @@ class GatewayApp:
 def _policy(config: Config) -> SurfacePolicy:
     surface = config.gateway.surface
     return SurfacePolicy(unknown_fields=surface.unknown_fields, max_n=surface.max_n)
+
+
+def _admission_status(admission: Admission) -> dict[str, Any]:
+    status = admission.status()
+    return {
+        "waiting": status.waiting,
+        "waiting_tokens": status.waiting_tokens,
+        "oldest_s": round(status.oldest_s, 3),
+        "by_class": {
+            name: {"requests": each.requests, "tokens": each.tokens, "oldest_s": round(each.oldest_s, 3)}
+            for name, each in status.by_class.items()
+        },
+        "running": status.running,
+        "running_sequences": status.running_sequences,
+        "sequences_limit": status.sequences_limit,
+        "prefill_tokens": status.prefill_tokens,
+        "prefill_limit": status.prefill_limit,
+        "drain_tokens_per_s": round(status.drain_rate, 1),
+        "promised": status.promised,
+        "refused": _refused(admission),
+    }
+
+
+def _queue_reading(admission: Admission) -> QueueReading:
+    status = admission.status()
+    waiting = {name: (each.requests, each.tokens) for name, each in status.by_class.items()}
+    return QueueReading(waiting, status.oldest_s, _refused(admission))
+
+
+def _refused(admission: Admission) -> dict[str, int]:
+    return {reason.value: admission.refused[reason] for reason in Reason}
 
 
 def _engine_status(channel: EngineChannel) -> dict[str, Any]:

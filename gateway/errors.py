@@ -16,8 +16,13 @@ SluiceError
 │   ├── BodyTooLarge               413
 │   ├── UnsupportedMediaType       415
 │   ├── RateLimited                429
+│   │   ├── KeyBusy                429
+│   │   └── TenantQueueFull        429
 │   ├── Unavailable                503, and always a Retry-After
 │   │   ├── Overloaded
+│   │   │   ├── QueueFull
+│   │   │   ├── DeadlineUnreachable
+│   │   │   └── DeadlineExpired
 │   │   ├── ShuttingDown
 │   │   ├── NoEngine
 │   │   └── EngineLost
@@ -120,6 +125,14 @@ class RateLimited(HttpError):
     """A request window, token budget or leak budget of this key or tenant is used up."""
 
 
+class KeyBusy(RateLimited):
+    """The key has as many requests waiting and running as it may have."""
+
+
+class TenantQueueFull(RateLimited):
+    """The tenant's requests hold its share of the waiting queue."""
+
+
 class Unavailable(HttpError):
     """Nothing is wrong with the request, and the same request may succeed later."""
 
@@ -135,7 +148,19 @@ class Unavailable(HttpError):
 
 
 class Overloaded(Unavailable):
-    """The queue is full, or the deadline cannot be met."""
+    """There is more work than the engines can take."""
+
+
+class QueueFull(Overloaded):
+    """The waiting queue has no room, and the tenant is not the cause."""
+
+
+class DeadlineUnreachable(Overloaded):
+    """The request could not start before its deadline, so it need not wait for it."""
+
+
+class DeadlineExpired(Overloaded):
+    """The deadline passed while the request waited."""
 
 
 class ShuttingDown(Unavailable):
@@ -204,8 +229,13 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         BodyTooLarge: Face(413, "invalid_request_error", "request_too_large", retryable=False),
         UnsupportedMediaType: Face(415, "invalid_request_error", "unsupported_media_type", retryable=False),
         RateLimited: Face(429, "rate_limit_error", "rate_limit_exceeded", retryable=True),
+        KeyBusy: Face(429, "rate_limit_error", "key_concurrency", retryable=True),
+        TenantQueueFull: Face(429, "rate_limit_error", "tenant_queue", retryable=True),
         Unavailable: Face(503, "server_error", "service_unavailable", retryable=True),
         Overloaded: Face(503, "server_error", "overloaded", retryable=True),
+        QueueFull: Face(503, "server_error", "queue_full", retryable=True),
+        DeadlineUnreachable: Face(503, "server_error", "deadline_unreachable", retryable=True),
+        DeadlineExpired: Face(503, "server_error", "deadline_expired", retryable=True),
         ShuttingDown: Face(503, "server_error", "shutting_down", retryable=True),
         NoEngine: Face(503, "server_error", "engine_unavailable", retryable=True),
         EngineLost: Face(503, "server_error", "engine_lost", retryable=True),

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.admission.admission import Admission
+from gateway.admission.ticket import Ticket
 from gateway.errors import Internal, ModelNotFound, NoEngine, PermissionDenied, ShuttingDown, SluiceError
 from gateway.http.asgi import Headers, Message, Receive, Scope, Send, header
 from gateway.http.body import ClientGone, read_json
@@ -18,7 +20,9 @@ from gateway.http.disconnect import while_connected
 from gateway.http.health import Health
 from gateway.http.models import model_list, one_model
 from gateway.http.reply import Reply
-from gateway.http.surface import Route, SurfacePolicy, admit, match
+from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, match
+from gateway.http.tickets import Tickets
+from gateway.http.turnstile import Turnstile
 from gateway.pool.context import RequestContext, current
 
 CUT_GRACE_S = 2.0
@@ -33,7 +37,11 @@ class Caller(Protocol):
     """The principal, as far as the door looks at it."""
 
     @property
+    def key_id(self) -> str: ...
+    @property
     def tenant(self) -> str: ...
+    @property
+    def tier(self) -> str: ...
     @property
     def scopes(self) -> frozenset[str]: ...
 
@@ -47,6 +55,8 @@ class Backend(Protocol):
     def created(self) -> int: ...
     @property
     def max_model_len(self) -> int: ...
+    @property
+    def admission(self) -> Admission: ...
     async def ready(self) -> bool: ...
     async def answer(
         self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
@@ -61,24 +71,30 @@ class Door:
     authenticate: Callable[[Headers], Caller]
     salt: Callable[[str], str]
     policy: SurfacePolicy
+    tickets: Tickets
     health: Health
     max_body: int
     body_timeout_s: float = 60.0
     on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
+    on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
+    _turnstile: Turnstile = field(default_factory=Turnstile, init=False)
     _running: set["asyncio.Task[Any]"] = field(default_factory=set, init=False)
     _refusing: bool = field(default=False, init=False)
     _cutting: bool = field(default=False, init=False)
 
     async def drain(self, limit_s: float) -> None:
-        """Few new requests, then none; running ones end by themselves within the limit, or are told that they were cut off."""
+        """Few new requests, then none, and those that wait are refused; running ones end by themselves within the limit, or
+        are told that they were cut off.
+        """
         self.draining = True
         clock = asyncio.get_running_loop().time
         begun = clock()
         await self._linger(min(LINGER_S, limit_s))
         self._refusing = True
+        self._turnstile.close()
         running = set(self._running)
         if running:
             _, late = await asyncio.wait(running, timeout=max(0.0, limit_s - (clock() - begun)))
@@ -157,7 +173,8 @@ class Door:
         context = RequestContext(cache_salt=self.salt(caller.tenant))
         current.set(context)
         trace = [(name, value) for name in TRACE_HEADERS if (value := header(headers, name)) is not None]
-        work = _answer(backend, route, admitted.body, reply, context, trace)
+        ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
+        work = self._answer(backend, ticket, route, admitted, reply, context, trace)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
 
@@ -170,13 +187,23 @@ class Door:
             )
         return self.backends[name]
 
-
-async def _answer(
-    backend: Backend, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
-) -> None:
-    if not await backend.ready():
-        raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
-    await backend.answer(route, body, reply, context, trace)
+    async def _answer(
+        self,
+        backend: Backend,
+        ticket: Ticket,
+        route: Route,
+        admitted: Admitted,
+        reply: Reply,
+        context: RequestContext,
+        trace: Headers,
+    ) -> None:
+        if not await backend.ready():
+            raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
+        stream = admitted.body.get("stream") is True
+        with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
+            self.on_start(backend.name, ticket.priority, permit.waited_s)
+            context.work = permit
+            await backend.answer(route, admitted.body, reply, context, trace)
 
 
 def _names(dropped: tuple[str, ...]) -> bytes:
