@@ -10,12 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.record import Event
 from gateway.audit.verify import Kind
-from tests.gateway.audit.conftest import Trail
+from tests.gateway.audit.conftest import DAY, Trail
 
 ROUNDS = 12
 ACKNOWLEDGED, WRITTEN = 4, 9
@@ -77,6 +77,7 @@ def unacknowledged(tmp_path_factory) -> Trail:
     return trail
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_write_cut_short_at_any_byte_is_repaired_and_told(unacknowledged, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +104,7 @@ def test_a_write_cut_short_at_any_byte_is_repaired_and_told(unacknowledged, data
         assert all(fields["file"] == path.name for fields in told)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_repair_that_is_itself_cut_short_is_repaired_too(unacknowledged, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -134,6 +136,26 @@ def test_what_stood_in_a_torn_line_stays_evidence(unacknowledged, tmp_path):
     first.write_bytes(first.read_bytes() + b"x")
     assert [(f.file, f.kind) for f in trail.verify().findings] == [(first.name, Kind.CHANGED)]
     assert second.exists()
+
+
+def test_a_torn_line_that_was_told_stands_for_no_record(unacknowledged, tmp_path):
+    """Its file is followed by one that begins with another record than the one that tells of it."""
+    shutil.copytree(unacknowledged.root, tmp_path, dirs_exist_ok=True)
+    trail = Trail(tmp_path)
+    trail.now += 50 * DAY
+    trail.write(50)
+    head = (trail.vault / "gateway-0.head").read_bytes()
+    trail.write(51)
+    (trail.vault / "gateway-0.head").write_bytes(head)
+    torn = trail.files()[-1]
+    torn.write_bytes(torn.read_bytes()[:-5])
+    trail.now += 41 * DAY
+    trail.write(52)
+    assert trail.verify().findings == []
+    last = trail.files()[-1]
+    assert trail.events()[-3:] == [Event.RETIRED, Event.REPAIRED, Event.REQUEST_REFUSED]
+    last.write_bytes(b"".join(last.read_bytes().splitlines(keepends=True)[1:]))
+    assert (last.name, 1, Kind.REMOVED) in [(f.file, f.line, f.kind) for f in trail.verify().findings]
 
 
 def test_a_line_added_while_nobody_writes_is_no_crash(unacknowledged, tmp_path):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.audit.chain import Retention
@@ -69,6 +69,7 @@ file_numbers = st.integers(0, FILES - 1)
 line_numbers = st.integers(0, PER_FILE - 1)
 
 
+@settings(deadline=None)
 @given(file=file_numbers, line=line_numbers, data=st.data())
 def test_a_changed_byte_is_found_where_it_is(original, file, line, data):
     with copied(original) as trail:
@@ -80,6 +81,7 @@ def test_a_changed_byte_is_found_where_it_is(original, file, line, data):
         assert place(file, line) in places(rewritten(trail, lines))
 
 
+@settings(deadline=None)
 @given(file=file_numbers, line=line_numbers, data=st.data())
 def test_a_byte_taken_out_or_put_in_is_found_where_it_is(original, file, line, data):
     with copied(original) as trail:
@@ -94,6 +96,7 @@ def test_a_byte_taken_out_or_put_in_is_found_where_it_is(original, file, line, d
         assert found_at & places(report)
 
 
+@settings(deadline=None)
 @given(file=file_numbers, line=line_numbers)
 def test_a_removed_line_is_found_where_it_should_stand(original, file, line):
     with copied(original) as trail:
@@ -110,6 +113,7 @@ def test_a_removed_line_is_found_where_it_should_stand(original, file, line):
             assert missing in finding.detail
 
 
+@settings(deadline=None)
 @given(first=st.integers(0, LINES - 1), second=st.integers(0, LINES - 1))
 def test_two_lines_that_changed_places_are_found(original, first, second):
     first, second = sorted((first, second))
@@ -125,6 +129,7 @@ def test_two_lines_that_changed_places_are_found(original, first, second):
             assert {finding.kind for finding in report.findings} <= {Kind.MOVED, Kind.TRUNCATED}
 
 
+@settings(deadline=None)
 @given(what=st.integers(0, LINES - 1), file=file_numbers, line=st.integers(0, PER_FILE))
 def test_a_repeated_line_is_found_where_it_was_put(original, what, file, line):
     with copied(original) as trail:
@@ -140,6 +145,7 @@ def test_a_repeated_line_is_found_where_it_was_put(original, what, file, line):
             assert beside & found
 
 
+@settings(deadline=None)
 @given(file=file_numbers, line=st.integers(0, PER_FILE), forged=st.binary(max_size=80))
 def test_an_inserted_line_is_found_where_it_was_put(original, file, line, forged):
     with copied(original) as trail:
@@ -148,6 +154,7 @@ def test_an_inserted_line_is_found_where_it_was_put(original, file, line, forged
         assert place(file, line) in places(rewritten(trail, lines))
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_trail_cut_anywhere_is_found(original, data):
     with copied(original) as trail:
@@ -204,6 +211,26 @@ def test_a_line_of_another_chain_is_found(original):
         lines = lines_of(trail)
         lines[1].append(lines[0][0])
         assert place(0, PER_FILE) in places(rewritten(trail, lines))
+
+
+def test_the_first_line_of_another_chain_is_not_the_first_of_this_one(original):
+    with copied(original) as trail:
+        trail.write(1, role="cli")
+        lines = lines_of(trail)
+        lines[1][0] = lines[0][0]
+        assert place(0, 0) in places(rewritten(trail, lines))
+
+
+@pytest.mark.parametrize(("theirs", "found"), [([1], 1), ([0, 1, 2], 2)])
+def test_lines_of_a_past_that_was_rolled_back_are_found(original, theirs, found):
+    """Whoever once rolled back folder and vault together has lines for the same numbers twice, all of them genuine."""
+    with copied(original) as trail, copied(original) as other:
+        trail.write(100, 101, 102)
+        other.write(200, 201, 202)
+        lines, others = lines_of(trail), lines_of(other)
+        for number in theirs:
+            lines[-1][PER_FILE + number] = others[-1][PER_FILE + number]
+        assert place(FILES - 1, PER_FILE + found) in places(rewritten(trail, lines))
 
 
 def test_a_lost_head_is_told(original):
