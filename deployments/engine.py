@@ -108,6 +108,7 @@ class Engine:
             max_model_len=self._core.max_model_len,
             block_size=self._core.block_size,
             max_num_seqs=served.model.engine.max_num_seqs,
+            kv_tokens=self._core.kv_tokens,
             format=served.checkpoint.format,
             pid=os.getpid(),
         ).as_metadata()

@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
 
 from gateway.admission.admission import Admission
 from gateway.admission.fair_queue import FairQueue
 from gateway.admission.ticket import Capacity, Policy, Priority
 from gateway.config import Gateway
+from gateway.engine_chooser import EngineChooser
 from gateway.http.backend import ModelBackend
 from gateway.pool import vllm_seam
 from gateway.pool.acceptance import Acceptance, FrontSpec
@@ -17,7 +17,6 @@ from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import FailoverPolicy
 from gateway.pool.fingerprint import fingerprint
 from gateway.pool.wire import EngineCard
-from gateway.routing.backlog import Backlog, least_backlog
 
 
 class ModelFront:
@@ -27,19 +26,19 @@ class ModelFront:
         self.spec = spec
         self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
         self._settings = settings
-        self._turn = 0
         policy = FailoverPolicy(**settings.failover.model_dump())
         self.pool = EnginePool(
-            peer, vllm_seam.GatewayCodec(), self._pick, self.accept, settings.engine_wait_s, policy, self._on_capacity
+            peer,
+            vllm_seam.GatewayCodec(),
+            EngineChooser(),
+            self.accept,
+            settings.engine_wait_s,
+            policy,
+            self._on_capacity,
         )
         queue = FairQueue(_policy(settings), Capacity(0, 0))
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
         self._known = asyncio.Event()
-
-    def _pick(self, channels: Sequence[EngineChannel]) -> int:
-        self._turn += 1
-        backlogs = [Backlog(c.requests, c.prefill_tokens, c.load.requests, c.load.prefill_tokens) for c in channels]
-        return least_backlog(backlogs, self._turn)
 
     def _on_capacity(self) -> None:
         """What engines there are, or what other gateways have on them, has changed."""

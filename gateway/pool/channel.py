@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -64,7 +65,8 @@ class EngineChannel:
         self.up = False
         self.leaving = False
         self.delisted = False
-        self.load = wire.IDLE
+        self.load = self.own_at_report = wire.IDLE
+        self.reported_at = 0.0
         self.requests = 0
         self.prefill_tokens = 0
         self._peer = peer
@@ -182,6 +184,8 @@ class EngineChannel:
 
     def _note(self, load: bytes | memoryview) -> None:
         self.load = msgspec.msgpack.decode(load, type=wire.Load)
+        self.own_at_report = wire.Load(self.requests, self.prefill_tokens)
+        self.reported_at = time.monotonic()
         if self.load.quiet_s >= self._stall_s:
             raise ChannelLostError(f"engine core made no step for {self.load.quiet_s:.0f} s", died=True)
 

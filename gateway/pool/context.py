@@ -32,13 +32,16 @@ class Work(Protocol):
 @dataclass(slots=True)
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
-    `tap` gets all its outputs but the last. `failure`: why the pool ended it.
+    `tap` gets all its outputs but the last. `failure`: why the pool ended it. Requests of one
+    `session` prefer one engine; `route` is why an engine was chosen.
     """
 
     cache_salt: str | None = None
     direct: bool = False
     tap: Tap | None = None
     work: Work | None = None
+    session: str | None = None
+    route: str = ""
     failure: SluiceError | None = None
 
 

@@ -30,7 +30,16 @@ class Codec(Protocol):
         """The request that makes another engine go on after `tokens`, and how many of these its answer repeats first."""
 
 
-Picker = Callable[[Sequence[EngineChannel]], int]
+class Chooser(Protocol):
+    """Who decides which engine gets a request. None of these may raise or block."""
+
+    def joined(self, channel: EngineChannel) -> None: ...
+    def left(self, channel: EngineChannel) -> None: ...
+    def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int: ...
+    def began(self, flight: Flight, cached_tokens: int) -> None: ...
+    def ended(self, flight: Flight) -> None: ...
+
+
 Accept = Callable[[wire.EngineCard], str | None]
 
 
@@ -41,7 +50,7 @@ class EnginePool:
         self,
         peer: Peer,
         codec: Codec,
-        pick: Picker,
+        chooser: Chooser,
         accept: Accept,
         wait_s: float,
         policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008  immutable
@@ -49,7 +58,7 @@ class EnginePool:
     ) -> None:
         self._peer = peer
         self._codec = codec
-        self._pick = pick
+        self._chooser = chooser
         self._accept = accept
         self._wait_s = wait_s
         self._policy = policy
@@ -103,6 +112,7 @@ class EnginePool:
                 self.refused[engine_id] = reason
                 continue
             channel = self._channels[engine_id] = EngineChannel(self._peer, card, self, self._policy.stall_s)
+            self._chooser.joined(channel)
             channel.start()
         self.refused = {engine_id: reason for engine_id, reason in self.refused.items() if engine_id in listed}
         self._on_capacity()
@@ -153,7 +163,7 @@ class EnginePool:
             return
         failed: set[EngineChannel] = set()
         while candidates := self._candidates(failed):
-            channel = candidates[self._pick(candidates)]
+            channel = candidates[self._chooser.pick(candidates, flight)]
             frames = self._board(flight, channel)
             try:
                 await channel.send(wire.ADD, frames)
@@ -237,6 +247,8 @@ class EnginePool:
                 channel.prefill_tokens -= flight.prompt_tokens
                 channel.breaker.success()
                 flight.note_prefill()
+                if output.prefill_stats is not None:
+                    self._chooser.began(flight, output.prefill_stats.num_cached_tokens)
             try:
                 if flight.take(output):
                     mine.append(output)
@@ -246,6 +258,7 @@ class EnginePool:
                 continue
             if output.finish_reason is not None:
                 self.failover.budget.earn()
+                self._chooser.ended(flight)
                 self._forget(flight)
         channel.pace.step(time.monotonic(), busy=channel.requests > 0)
         if len(mine) != len(batch.outputs):
@@ -289,6 +302,7 @@ class EnginePool:
         """Close a channel that Serve no longer lists, once nothing is on it."""
         if channel.delisted and channel.requests == 0 and self._channels.get(channel.card.engine_id) is channel:
             del self._channels[channel.card.engine_id]
+            self._chooser.left(channel)
             self._chore(channel.close())
 
     def _chore(self, work: Any) -> None:

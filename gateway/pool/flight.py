@@ -15,7 +15,8 @@ class DivergedError(Exception):
 class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
-    attempt's answer are in the journal and yet to come. `channel` is None while no engine has it.
+    attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
+    `ticket` is the chooser's own.
     """
 
     request_id: str
@@ -28,6 +29,7 @@ class Flight:
     known: int = 0
     started: bool = False
     prefilled: bool = False
+    ticket: Any = None
     tokens: list[int] = field(default_factory=list)
 
     @property

@@ -55,6 +55,7 @@ class EngineCard(msgspec.Struct, frozen=True):
     max_model_len: int
     block_size: int
     max_num_seqs: int
+    kv_tokens: int
     format: str
     pid: int
 

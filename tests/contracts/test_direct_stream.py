@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from deployments import environment, quantization
 from deployments.engine import engine_args
+from gateway.admission.admission import Admission
+from gateway.admission.fair_queue import FairQueue
+from gateway.admission.ticket import Capacity, Policy
 from gateway.config import load
 from gateway.errors import SluiceError
 from gateway.http.chunks import ChatChunks, Head
@@ -26,6 +29,7 @@ from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.outlet import EngineOutlet
 from gateway.pool.wire import PROTOCOL, EngineCard
+from tests.gateway.pool.choosers import InTurn
 
 LOCAL = Path(__file__).parents[2] / "configs" / "local.yaml"
 shared_loop = pytest.mark.asyncio(loop_scope="module")
@@ -47,7 +51,7 @@ async def backend() -> AsyncIterator[Any]:
         address = outlet.bind("127.0.0.1")
         outlet.allow([peer.keys.public.decode()])
         running = asyncio.create_task(outlet.run())
-        pool = EnginePool(peer, vllm_seam.GatewayCodec(), lambda _channels: 0, lambda _card: None, wait_s=5)
+        pool = EnginePool(peer, vllm_seam.GatewayCodec(), InTurn(), lambda _card: None, wait_s=5)
         card = EngineCard(
             "e",
             "sluice-demo",
@@ -59,6 +63,7 @@ async def backend() -> AsyncIterator[Any]:
             core.max_model_len,
             32,
             64,
+            0,
             "",
             os.getpid(),
         )
@@ -67,7 +72,7 @@ async def backend() -> AsyncIterator[Any]:
         assert await pool.wait_available()
         spec = FrontSpec("sluice-demo", served.path, tool_parser="hermes")
         front_end = await vllm_seam.open_front_end(pool, spec.flags(core.max_model_len))
-        backend = ModelBackend("sluice-demo", pool, front_end)
+        backend = ModelBackend("sluice-demo", pool, front_end, Admission(FairQueue(Policy(), Capacity(64, 1 << 20))))
         vars(backend)["outlet"] = outlet
         yield backend
         front_end.close()

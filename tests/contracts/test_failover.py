@@ -29,6 +29,7 @@ from gateway.pool.acceptance import FrontSpec
 from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from loadtests.prompts import prompts
+from tests.gateway.pool.choosers import InTurn
 from tests.waiting import soon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,8 +122,8 @@ async def service() -> AsyncIterator[tuple[Engines, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.engine("cpu", EngineSettings()).items():
             patch.setenv(name, value)
-        peer, turn = Peer(), iter(range(1 << 30))
-        pool = EnginePool(peer, vllm_seam.GatewayCodec(), lambda cs: next(turn) % len(cs), lambda _card: None, wait_s=5)
+        peer = Peer()
+        pool = EnginePool(peer, vllm_seam.GatewayCodec(), InTurn(), lambda _card: None, wait_s=5)
         engines = Engines(peer, pool)
         await engines.start(2)
         front = await vllm_seam.open_front_end(pool, FrontSpec("demo", str(INT8)).flags(2048))

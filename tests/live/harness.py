@@ -84,9 +84,20 @@ class Sluice:
         return f"http://127.0.0.1:{self.config['gateway']['management']['port']}"
 
     def start(self) -> None:
+        begun = time.monotonic()
+        self.launch()
+        try:
+            eventually(self._is_up, READY_S, "Sluice ready", every=0.2)
+        except AssertionError as exc:
+            self.stop()
+            raise AssertionError(f"Sluice did not start:\n{self.log[-4000:]}") from exc
+        self.started_in = time.monotonic() - begun
+        self.tree()
+
+    def launch(self) -> None:
+        """Without waiting for anything."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.file.write_text(yaml.safe_dump(self.config))
-        begun = time.monotonic()
         with (self.folder / "up.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "up", str(self.file)],
@@ -96,13 +107,6 @@ class Sluice:
                 start_new_session=True,
                 env=os.environ | {"COLUMNS": "200"},
             )
-        try:
-            eventually(self._is_up, READY_S, "Sluice ready", every=0.2)
-        except AssertionError as exc:
-            self.stop()
-            raise AssertionError(f"Sluice did not start:\n{self.log[-4000:]}") from exc
-        self.started_in = time.monotonic() - begun
-        self.tree()
 
     def _is_up(self) -> bool:
         assert self.process is not None

@@ -32,6 +32,7 @@ async def serve(name: str, gateway_key: str) -> None:
         max_model_len=core.max_model_len,
         block_size=core.block_size,
         max_num_seqs=160,
+        kv_tokens=core.kv_tokens,
         format="int8-w8a8",
         pid=os.getpid(),
     )

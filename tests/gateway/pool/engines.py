@@ -48,6 +48,7 @@ class Engine:
             max_model_len=2048,
             block_size=32,
             max_num_seqs=64,
+            kv_tokens=2048,
             format="int8-w8a8",
             pid=os.getpid(),
         )

@@ -23,7 +23,9 @@ async def context():
 
 async def test_a_listed_gateway_is_welcomed(pair, context):
     engine, gateway = pair
-    assert await reply_to(dealer(context, engine.address, engine.outlet.server_key, gateway.keys)) == [wire.WELCOME]
+    assert (await reply_to(dealer(context, engine.address, engine.outlet.server_key, gateway.keys)) or [None])[
+        0
+    ] == wire.WELCOME
 
 
 async def test_without_curve_nobody_is_answered(pair, context):

@@ -1,0 +1,88 @@
+"""Which engine gets a request: what the pool knows of its engines, told to the router, and the router's choice told back."""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from statistics import median
+
+from gateway.pool.channel import EngineChannel
+from gateway.pool.flight import Flight
+from gateway.routing.prefix_index import PrefixIndex
+from gateway.routing.prompt_hash import PromptHasher
+from gateway.routing.recent_work import RecentWork
+from gateway.routing.replica import Replica, Request
+from gateway.routing.router import Router
+from gateway.routing.sessions import session_hash
+
+FIRST_COMPLETION = 256.0
+"""Tokens that a completion is expected to have before any has been seen."""
+WEIGHT = 0.02
+UNREMARKABLE = 3.0
+"""Times the usual step: a full batch steps that much slower than an empty one, and is no slower for it."""
+
+
+class EngineChooser:
+    """One per pool. Times are `time.monotonic`'s."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._hasher = PromptHasher(os.urandom(32))
+        self._router = Router(PrefixIndex(), RecentWork(), random.Random(seed))  # noqa: S311  it breaks ties
+        self._replicas: dict[str, Replica] = {}
+        self._completion = FIRST_COMPLETION
+
+    def joined(self, channel: EngineChannel) -> None:
+        card = channel.card
+        self._router.joined(card.engine_id, card.kv_tokens)
+        self._replicas[card.engine_id] = Replica(
+            card.engine_id, max_requests=card.max_num_seqs, kv_tokens=card.kv_tokens
+        )
+
+    def left(self, channel: EngineChannel) -> None:
+        self._router.left(channel.card.engine_id)
+        self._replicas.pop(channel.card.engine_id, None)
+
+    def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int:
+        """Index of the chosen engine; the reason is left with the request's context."""
+        now = time.monotonic()
+        request, context = flight.request, flight.context
+        salt = (context.cache_salt if context is not None else None) or ""
+        session = context.session if context is not None else None
+        asked = Request(
+            self._hasher.blocks(salt, request.prompt_token_ids),
+            flight.prompt_tokens,
+            min(self._completion, request.sampling_params.max_tokens or self._completion),
+            None if session is None else session_hash(salt, session),
+        )
+        choice = self._router.route(asked, self._snapshot(channels, now), now)
+        assert choice is not None, "the pool offers none that cannot take it"
+        flight.ticket = self._router.dispatched(asked, choice, now)
+        if context is not None:
+            context.route = choice.reason
+        return choice.index
+
+    def began(self, flight: Flight, cached_tokens: int) -> None:
+        """An engine's first output, with how much of the prompt was in its cache."""
+        if flight.ticket is not None:
+            self._router.started(flight.ticket, cached_tokens)
+            flight.ticket = None
+
+    def ended(self, flight: Flight) -> None:
+        self._completion += WEIGHT * (len(flight.tokens) - self._completion)
+
+    def _snapshot(self, channels: Sequence[EngineChannel], now: float) -> list[Replica]:
+        replicas = [self._replicas[channel.card.engine_id] for channel in channels]
+        paces = [channel.pace.step_s(now) for channel in channels] if len(channels) > 1 else [None]
+        known = [pace for pace in paces if pace is not None]
+        usual = median(known) if known else 0.0
+        for channel, replica, pace in zip(channels, replicas, paces, strict=True):
+            load, before = channel.load, channel.own_at_report
+            replica.reported_at = channel.reported_at
+            replica.own_requests, replica.own_prefill_tokens = channel.requests, channel.prefill_tokens
+            replica.others_requests = max(0, load.requests - before.requests)
+            replica.others_prefill_tokens = max(0, load.prefill_tokens - before.prefill_tokens)
+            replica.decode_tokens = int(self._completion / 2 * (channel.requests + replica.others_requests))
+            replica.kv_use = load.kv_use
+            slowness = pace / usual if pace and usual else 1.0
+            replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
+        return replicas
