@@ -6,7 +6,7 @@ from rich.console import Console
 
 from loadtests.arithmetic import spread
 from loadtests.bench.bars import bars, row
-from loadtests.bench.plan import ALONE, BARE, COMPARISON, DOORS, HAPROXY, OWN, WARM_UP, Plan, order, prompt_seed
+from loadtests.bench.plan import BARE, COMPARISON, DOORS, HAPROXY, OWN, WAKING, WARM_UP, Plan, order, prompt_seed
 from loadtests.bench.probe import Shot, net_of_idle
 from loadtests.bench.results import SCHEMA, Bar, Batching, Equality, Results, Sample, read, without_paths, write
 from loadtests.bench.table import show
@@ -168,7 +168,7 @@ def test_no_engine_sees_a_prompt_twice():
         prompt_seed(1, phase, streams, pair, pinned=pinned)
         for phase in DOORS
         for streams in (*Plan().streams, 10)
-        for pair in (*range(20), WARM_UP, COMPARISON, *range(ALONE, ALONE + 5))
+        for pair in (*range(20), WARM_UP, COMPARISON, *range(WAKING, WAKING + 5))
         for pinned in (False, True)
     ]
     assert len(set(seeds)) == len(seeds)
