@@ -61,7 +61,7 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             "model", "engine", "state", "format", "requests", "of them from here", "prompt tokens queued", box=None
         )
         for model in gateway["models"]:
-            console.print(f"  {model['name']}: {_queue(model['admission'])}")
+            console.print(f"  {model['name']}: {queue_line(model['admission'])}")
             for engine in model["engines"]:
                 cells = [
                     engine[key] for key in ("id", "state", "format", "requests", "requests_from_here", "prefill_tokens")
@@ -72,7 +72,8 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
         console.print(table)
 
 
-def _queue(admission: dict[str, Any]) -> str:
+def queue_line(admission: dict[str, Any]) -> str:
+    """One model's waiting queue, as a gateway's status has it."""
     running = f"{admission['running_sequences']} sequences running"
     if not admission["waiting"]:
         return f"{running}, nobody waits"
@@ -80,7 +81,7 @@ def _queue(admission: dict[str, Any]) -> str:
         f"{each['requests']} {name}" for name, each in admission["by_class"].items() if each["requests"]
     )
     return (
-        f"{running}, {admission['waiting']} wait ({by_class}; {admission['waiting_tokens']} tokens), "
+        f"{running}, {admission['waiting']} wait ({by_class}; {admission['waiting_tokens']} tokens of work), "
         f"the oldest for {admission['oldest_s']:.1f} s"
     )
 

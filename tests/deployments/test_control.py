@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from deployments.control import down, status
+from deployments.control import down, queue_line, status
 from deployments.run_state import RunState
 from gateway.config import Config
 
@@ -79,3 +79,13 @@ def test_a_pid_that_another_process_has_by_now_is_not_ours(
 def test_a_state_that_cannot_be_read_is_no_state(config: Config, content: str):
     RunState.file(config.state_dir).write_text(content)
     assert RunState.read(config.state_dir) is None
+
+
+def test_the_queue_is_told_in_a_line():
+    quiet = {"waiting": 0, "running_sequences": 3}
+    assert queue_line(quiet) == "3 sequences running, nobody waits"
+    by_class = {"interactive": {"requests": 0}, "standard": {"requests": 4}, "batch": {"requests": 8}}
+    busy = {"waiting": 12, "running_sequences": 64, "waiting_tokens": 3400, "oldest_s": 2.06, "by_class": by_class}
+    assert queue_line(busy) == (
+        "64 sequences running, 12 wait (4 standard, 8 batch; 3400 tokens of work), the oldest for 2.1 s"
+    )

@@ -17,19 +17,21 @@ from tests.gateway.pool.scripted import ScriptedCore
 from tests.waiting import soon
 
 
-def config(folder: Path) -> Config:
+def config(folder: Path, **changes: Any) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
     gateway: dict[str, Any] = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
     gateway["failover"] = {"park_s": 1.5}
+    gateway |= changes
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
     return Config.model_validate({"state_dir": str(folder), "models": models, "gateway": gateway})
 
 
 class Front:
-    """`members` is what Serve would tell: setting it is a change of the list of engines."""
+    """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section."""
 
-    def __init__(self, folder: Path) -> None:
-        self.config = config(folder)
+    def __init__(self, folder: Path, sequences: int = 64, **gateway: Any) -> None:
+        self.config = config(folder, **gateway)
+        self._sequences = sequences
         self._tell: Callable[[list[wire.EngineCard]], None] = lambda _cards: None
         _, self._key = KeyStore(self.config.keys_file).create(name="test", tenant="t", now=0)
         self.app = GatewayApp(self.config, [SPEC], "127.0.0.1")
@@ -39,17 +41,26 @@ class Front:
     async def open(self) -> None:
         async def watch(_model: str, on_change: Callable[[list[wire.EngineCard]], None]) -> None:
             self._tell = on_change
-            on_change([self.engine.card()])
+            on_change([self._card()])
             await asyncio.Event().wait()
 
         await self.app.open(watch)
         card = self.app.card
         self.engine.outlet.allow([card.public_key])
         self.management = card.management
-        headers = {"authorization": f"Bearer {self._key}"}
-        url = self.app._listeners[1].url
-        self.http = httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False)
+        self.http = self.client(self._key)
         await soon(lambda: SPEC.name in self.app._backends and self.backend.pool.available, 60, "an open model")
+
+    def _card(self) -> wire.EngineCard:
+        return self.engine.card(max_num_seqs=self._sequences)
+
+    def client(self, key: str) -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    @property
+    def url(self) -> str:
+        return self.app._listeners[1].url
 
     @property
     def backend(self) -> Any:
@@ -61,7 +72,7 @@ class Front:
         self._engines += 1
         self.engine = Engine(f"engine-{self._engines}", ScriptedCore())
         self.engine.outlet.allow([self.app.card.public_key])
-        self._tell([self.engine.card()])
+        self._tell([self._card()])
         await soon(lambda: self.backend.pool.available, 10)
 
     async def close(self) -> None:
