@@ -3,6 +3,8 @@
 An engine as the root of an application would count as an ingress too, and get an HTTP port and a 30 s drain of its own.
 """
 
+import hashlib
+from dataclasses import replace
 from typing import Any
 
 from ray import serve
@@ -12,6 +14,7 @@ from deployments import environment
 from deployments.engine import Engine, EngineOptions
 from deployments.ingress import Gateway, GatewayOptions
 from deployments.quantization import Served
+from gateway import __version__
 from gateway.config import Config
 from gateway.pool.acceptance import FrontSpec
 
@@ -38,6 +41,7 @@ def build(config: Config, served: list[Served]) -> Application:
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name=GATEWAY,
+        version=_version(options, environment.gateway()),
         num_replicas=config.gateway.replicas,
         max_ongoing_requests=STREAMS,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
@@ -47,6 +51,11 @@ def build(config: Config, served: list[Served]) -> Application:
     )
     application: Application = gateway.bind(options, *engines)
     return application
+
+
+def _version(*parts: object) -> str:
+    """Serve replaces the replicas of a deployment whose version changes, and without one of ours it is new at every call."""
+    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:16]
 
 
 def _for_gateways(config: Config) -> Config:
@@ -70,9 +79,18 @@ def _engine(config: Config, served: Served) -> Application:
     settings = served.model.engine
     env = environment.engine(served.accelerator, settings, served.plugins)
     gpus = settings.tensor_parallel if served.accelerator == "cuda" else 0
+    options = EngineOptions(
+        served=replace(served, model=served.model.model_copy(update={"replicas": 1, "surge": True})),
+        gateway_deployment=GATEWAY,
+        app=config.name,
+        drain_s=config.gateway.drain_s,
+        hung_s=HUNG * config.gateway.failover.stall_s,
+        host=config.engine_host,
+    )
     deployment: Any = serve.deployment(
         Engine,
         name=engine_name(served.model.name),
+        version=_version(options, env),
         num_replicas=served.model.replicas,
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
@@ -80,8 +98,5 @@ def _engine(config: Config, served: Served) -> Application:
         max_surge_percent=100 if served.model.surge else 0,
         ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
     )
-    gateway = config.gateway
-    hung_s = HUNG * gateway.failover.stall_s
-    options = EngineOptions(served, GATEWAY, config.name, gateway.drain_s, hung_s, config.engine_host)
     application: Application = deployment.bind(options)
     return application

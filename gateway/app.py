@@ -67,6 +67,7 @@ class GatewayApp:
             on_end=self._metrics.request_ended,
             on_start=self._queues.started,
             known=tuple(spec.name for spec in specs),
+            debug_headers=config.gateway.debug_headers,
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
 

@@ -149,6 +149,7 @@ class Gateway(Strict):
     engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
     drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
     keep_alive_s: int = Field(default=75, ge=1)
+    debug_headers: bool = Field(default=False, description="answers tell in x-sluice-route why their engine was chosen")
 
 
 class Checkpoint(Strict):

@@ -28,6 +28,8 @@ from gateway.pool.context import RequestContext, current
 CUT_GRACE_S = 2.0
 LINGER_S, QUIET_S = 5.0, 0.2
 """A stopping gateway still answers on connections that clients hold, once each: they may have asked already."""
+SESSION, ROUTE, MOST_SESSION = b"x-session-id", b"x-sluice-route", 256
+"""Requests of one session prefer one engine; why an engine was chosen is told if `gateway.debug_headers` says so."""
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 
 log = structlog.get_logger(__name__)
@@ -78,6 +80,7 @@ class Door:
     on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
     on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
+    debug_headers: bool = False
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
     _turnstile: Turnstile = field(default_factory=Turnstile, init=False)
@@ -170,8 +173,10 @@ class Door:
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
         backend = self._backend(admitted.body.get("model"))
-        context = RequestContext(cache_salt=self.salt(caller.tenant))
+        context = RequestContext(cache_salt=self.salt(caller.tenant), session=_session(headers))
         current.set(context)
+        if self.debug_headers:
+            reply.late = lambda: [(ROUTE, context.route.encode())] if context.route else []
         trace = [(name, value) for name in TRACE_HEADERS if (value := header(headers, name)) is not None]
         ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
         work = self._answer(backend, ticket, route, admitted, reply, context, trace)
@@ -204,6 +209,11 @@ class Door:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
             context.work = permit
             await backend.answer(route, admitted.body, reply, context, trace)
+
+
+def _session(headers: Headers) -> str | None:
+    value = header(headers, SESSION)
+    return None if value is None else value[:MOST_SESSION].decode("latin-1")
 
 
 def _names(dropped: tuple[str, ...]) -> bytes:

@@ -1,8 +1,14 @@
 """One response: its headers, whether it has begun, and its error form before and after that."""
 
+
+from typing import TYPE_CHECKING
+
 from gateway.errors import SluiceError, face_of
 from gateway.http import envelope
 from gateway.http.asgi import Headers, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Reply:
@@ -14,11 +20,12 @@ class Reply:
         self.dialect: envelope.Dialect = "openai"
         self.events: envelope.Events = "chat"
         self.extra: Headers = []
+        self.late: Callable[[], Headers] = list
         self.status = 0
         self.ended = False
 
     async def start(self, status: int, headers: Headers) -> None:
-        own = [(b"x-request-id", self.request_id.encode()), *self.extra]
+        own = [(b"x-request-id", self.request_id.encode()), *self.extra, *self.late()]
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
         self.status = status
 

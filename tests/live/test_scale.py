@@ -119,3 +119,24 @@ def test_a_change_that_needs_a_restart_is_refused_and_says_so(sluice: Sluice) ->
     assert done.returncode == 1
     assert "gateway.listen" in done.stdout
     assert "sluice down" in done.stdout
+
+
+def test_sessions_stay_and_the_reason_of_a_choice_is_told(sluice: Sluice, http: httpx.Client) -> None:
+    """Two engines: a session's requests meet on one of them, and the answer's header says why."""
+    reload(sluice, replicas=2)
+    eventually(lambda: len(engines(sluice)) == 2, 60, "two engines")
+    homes = {
+        session: {chosen_for(http, session, turn) for turn in range(4)} for session in ("a", "b", "c", "d", "e", "f")
+    }
+    sluice.tree()
+    assert all(len(home) == 1 for home in homes.values()), homes
+    assert len(set.union(*homes.values())) == 2, "and not all of them on the same"
+
+
+def chosen_for(http: httpx.Client, session: str, turn: int) -> str:
+    question = {"model": MODEL, "messages": [{"role": "user", "content": f"What is 1{turn} + 7?"}], "max_tokens": 8}
+    reply = http.post("/v1/chat/completions", json=question, headers={"x-session-id": session})
+    assert reply.status_code == 200, reply.text
+    reason = dict(part.partition("=")[::2] for part in reply.headers["x-sluice-route"].split(";"))
+    assert (reason["of"], "session" in reason) == ("2", True), reason
+    return reason["engine"]
