@@ -17,13 +17,14 @@ COMMENT = b": waiting\n\n"
 
 class Turnstile:
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Task[Any]] = set()
+        self._waiting: set[asyncio.Task[Any] | None] = set()
         self._closed = False
 
     def close(self) -> None:
         """Whoever waits is refused, and whoever comes from now on."""
         self._closed = True
         for task in self._waiting:
+            assert task is not None
             task.cancel()
 
     async def permit(self, admission: Admission, ticket: Ticket, reply: Reply, *, stream: bool) -> Permit:
@@ -31,44 +32,46 @@ class Turnstile:
 
         Raises the refusal's error, ShuttingDown, or ClientGone if a client takes nothing of what it is sent.
         """
-        if not stream:
-            return _passed(await self._answer(admission, ticket, None))
-        writer = SseWriter(reply)
-        try:
-            answer = await self._answer(admission, ticket, writer)
-            try:
-                await writer.flushed()
-            except BaseException:
-                if isinstance(answer, Permit):
-                    answer.release()
-                raise
-        except TimeoutError as exc:
-            raise ClientGone from exc
-        finally:
-            writer.abandon()
-        return _passed(answer)
-
-    async def _answer(self, admission: Admission, ticket: Ticket, writer: SseWriter | None) -> Permit | Refusal:
-        me = asyncio.current_task()
-        assert me is not None
         if self._closed:
             raise _closing()
+        writer: SseWriter | None = None
+
+        def beat() -> None:
+            nonlocal writer
+            writer = writer or SseWriter(reply)
+            writer.write(COMMENT)
+
+        me = asyncio.current_task()
         self._waiting.add(me)
         try:
-            return await admission.admit(ticket, None if writer is None else lambda: writer.write(COMMENT))
+            answer = await admission.admit(ticket, beat if stream else None)
         except asyncio.CancelledError:
-            if not self._closed:
+            if writer is not None:
+                writer.abandon()
+            if not self._closed or me is None:
                 raise
             me.uncancel()
             raise _closing() from None
         finally:
             self._waiting.discard(me)
+        if writer is not None:
+            await _flushed(writer, answer)
+        if isinstance(answer, Refusal):
+            raise refused(answer)
+        return answer
 
 
-def _passed(answer: Permit | Refusal) -> Permit:
-    if isinstance(answer, Refusal):
-        raise refused(answer)
-    return answer
+async def _flushed(writer: SseWriter, answer: Permit | Refusal) -> None:
+    """Another writer will go on with the stream; whoever cannot be written to any more gives its permit back."""
+    try:
+        await writer.flushed()
+    except BaseException as exc:
+        writer.abandon()
+        if isinstance(answer, Permit):
+            answer.release()
+        if isinstance(exc, TimeoutError):
+            raise ClientGone from exc
+        raise
 
 
 def _closing() -> ShuttingDown:
