@@ -3,7 +3,6 @@
 An engine as the root of an application would count as an ingress too, and get an HTTP port and a 30 s drain of its own.
 """
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from deployments import environment
 from deployments.engine import Engine, EngineOptions
 from deployments.ingress import Gateway, GatewayOptions
 from deployments.quantization import Served
-from gateway import __version__
+from deployments.versions import versioned
 from gateway.config import Config
 from gateway.pool.acceptance import FrontSpec
 
@@ -41,7 +40,6 @@ def build(config: Config, served: list[Served]) -> Application:
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
         name=GATEWAY,
-        version=_version(options, environment.gateway()),
         num_replicas=config.gateway.replicas,
         max_ongoing_requests=STREAMS,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
@@ -49,13 +47,8 @@ def build(config: Config, served: list[Served]) -> Application:
         max_surge_percent=100,
         ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": environment.gateway()}},
     )
-    application: Application = gateway.bind(options, *engines)
+    application: Application = versioned(gateway, options, environment.gateway()).bind(options, *engines)
     return application
-
-
-def _version(*parts: object) -> str:
-    """Serve replaces the replicas of a deployment whose version changes, and without one of ours it is new at every call."""
-    return hashlib.sha256(repr((__version__, *parts)).encode()).hexdigest()[:16]
 
 
 def _for_gateways(config: Config) -> Config:
@@ -90,7 +83,6 @@ def _engine(config: Config, served: Served) -> Application:
     deployment: Any = serve.deployment(
         Engine,
         name=engine_name(served.model.name),
-        version=_version(options, env),
         num_replicas=served.model.replicas,
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
@@ -98,5 +90,5 @@ def _engine(config: Config, served: Served) -> Application:
         max_surge_percent=100 if served.model.surge else 0,
         ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
     )
-    application: Application = deployment.bind(options)
+    application: Application = versioned(deployment, options, env).bind(options)
     return application

@@ -90,6 +90,11 @@ class Failover(Strict):
     )
     retry_reserve: int = Field(default=256, ge=1, description="retries that are granted without any success")
     retry_ratio: float = Field(default=0.2, ge=0, description="retries that each success earns")
+    hedge_after_s: float | None = Field(
+        default=None, gt=0, description="without a first token, after which a second engine is asked too; null: never"
+    )
+    hedge_reserve: int = Field(default=16, ge=1, description="hedges that are granted without any success")
+    hedge_ratio: float = Field(default=0.05, ge=0, description="hedges that each success earns")
 
 
 Priority = Literal["interactive", "standard", "batch"]

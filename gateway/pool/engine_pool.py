@@ -123,6 +123,8 @@ class EnginePool:
         flight = self._flights[request_id] = Flight(request_id, request, prompt_tokens, context)
         if flight.work is not None:
             flight.work.counted(prompt_tokens)
+        if self._policy.hedge_after_s is not None:
+            asyncio.get_running_loop().call_later(self._policy.hedge_after_s, self._hedge, flight)
         try:
             await self._dispatch(flight)
         except BaseException:
@@ -134,14 +136,12 @@ class EnginePool:
         for request_id in request_ids:
             flight = self._flights.get(self._names.get(request_id, request_id))
             if flight is not None:
+                self._withdraw(flight.rival)
                 channel = self._forget(flight)
                 if channel is not None:
                     by_channel.setdefault(channel, []).append(flight.wire_id.encode())
         for channel, ids in by_channel.items():
-            try:
-                await channel.send(wire.ABORT, ids)
-            except ChannelLostError:
-                continue
+            await _tell(channel, wire.ABORT, ids)
 
     async def outputs(self) -> Any:
         return await self._outbox.get()
@@ -191,6 +191,29 @@ class EnginePool:
         channel.breaker.probing = channel.breaker.half_open
         return [flight.wire_id.encode(), *self._codec.encode_request(request)]
 
+    def _hedge(self, flight: Flight) -> None:
+        """The first token is late: ask a second engine too, if the budget for that allows it."""
+        if flight.channel is None or flight.started or self._flights.get(flight.wire_id) is not flight:
+            return
+        others = [channel for channel in self._candidates({flight.channel}) if channel is not flight.channel]
+        if others and flight.attempt == 1 and self.failover.hedges.spend(time.monotonic()):
+            self.failover.hedged += 1
+            hedge = flight.hedge()
+            self._flights[hedge.wire_id] = hedge
+            self._chore(self._dispatch(hedge))
+
+    def _withdraw(self, flight: Flight | None) -> None:
+        """One of two rivals leaves; the other is the request from now on."""
+        if flight is None or flight.rival is None:
+            return
+        winner, channel, wire_id = flight.rival, flight.channel, flight.wire_id
+        flight.rival = winner.rival = None
+        self._flights.pop(wire_id, None)
+        self._unload(flight)
+        self._names[winner.request_id] = winner.wire_id
+        if channel is not None:
+            self._chore(_tell(channel, wire.ABORT, [wire_id.encode()]))
+
     async def _expire(self, flight: Flight) -> None:
         await asyncio.sleep(self._policy.park_s if flight.attempt else self._wait_s)
         if flight.channel is None and self._flights.get(flight.wire_id) is flight:
@@ -216,6 +239,9 @@ class EnginePool:
         channel.requests = channel.prefill_tokens = 0
         for flight in mine:
             flight.channel = None
+            if flight.rival is not None:
+                self._withdraw(flight)
+                continue
             error = self.failover.end(flight, now, died=loss.died and not planned, planned=planned)
             if error is None:
                 self._chore(self._dispatch(flight))
@@ -247,6 +273,7 @@ class EnginePool:
                 channel.prefill_tokens -= flight.prompt_tokens
                 channel.breaker.success()
                 flight.note_prefill()
+                self._withdraw(flight.rival)
                 if output.prefill_stats is not None:
                     self._chooser.began(flight, output.prefill_stats.num_cached_tokens)
             try:
@@ -274,6 +301,7 @@ class EnginePool:
     def _end(self, flight: Flight, error: SluiceError) -> None:
         kind = type(error).__name__
         self.failover.ended[kind] = self.failover.ended.get(kind, 0) + 1
+        self._withdraw(flight.rival)
         self._forget(flight)
         if flight.context is not None:
             flight.context.failure = error
@@ -309,3 +337,9 @@ class EnginePool:
         task = asyncio.ensure_future(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+async def _tell(channel: EngineChannel, kind: bytes, frames: Sequence[Any]) -> None:
+    """To an engine that is gone there is nothing to say."""
+    with contextlib.suppress(ChannelLostError):
+        await channel.send(kind, frames)

@@ -11,6 +11,7 @@ from gateway.pool.flight import Flight
 class FailoverPolicy:
     """`park_s`: how long a request that an engine had may wait for another one. `deaths`: of engines that died with a request in
     them, after which it is taken for the cause. `stall_s`: without a step, with work to do. `slow_factor`: times the peers' pace.
+    `hedge_after_s`: without a first token, after which a second engine is asked too; None: never.
     """
 
     park_s: float = 120.0
@@ -20,6 +21,9 @@ class FailoverPolicy:
     attempts: int = 8
     retry_reserve: int = 256
     retry_ratio: float = 0.2
+    hedge_after_s: float | None = None
+    hedge_reserve: int = 16
+    hedge_ratio: float = 0.05
 
 
 @dataclass(slots=True)
@@ -28,11 +32,14 @@ class Failover:
 
     policy: FailoverPolicy
     moved: int = 0
+    hedged: int = 0
     ended: dict[str, int] = field(default_factory=dict)
     budget: RetryBudget = field(init=False)
+    hedges: RetryBudget = field(init=False)
 
     def __post_init__(self) -> None:
         self.budget = RetryBudget(self.policy.retry_reserve, self.policy.retry_ratio)
+        self.hedges = RetryBudget(self.policy.hedge_reserve, self.policy.hedge_ratio)
 
     def end(self, flight: Flight, now: float, *, died: bool, planned: bool) -> SluiceError | None:
         """The error it ends with; None: it goes on elsewhere. `died`: the engine's fault may be this request's doing; `planned`:

@@ -6,6 +6,9 @@ from typing import Any
 from gateway.pool.channel import EngineChannel
 from gateway.pool.context import RequestContext, Work
 
+HEDGE = 100
+"""Attempts of a hedge are counted from here, so that their ids on the wire are nobody else's."""
+
 
 class DivergedError(Exception):
     """A replay gave other tokens than the stream has got already."""
@@ -16,7 +19,8 @@ class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
     attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
-    `ticket` is the chooser's own.
+    `ticket` is the chooser's own; `rival` races for the first token, and whoever
+    gets none is withdrawn.
     """
 
     request_id: str
@@ -30,6 +34,7 @@ class Flight:
     started: bool = False
     prefilled: bool = False
     ticket: Any = None
+    rival: "Flight | None" = None
     tokens: list[int] = field(default_factory=list)
 
     @property
@@ -50,6 +55,11 @@ class Flight:
         self.note_prefill()
         if self.work is not None:
             self.work.generated(len(self.tokens))
+
+    def hedge(self) -> "Flight":
+        """The same request, for another engine."""
+        self.rival = Flight(self.request_id, self.request, self.prompt_tokens, self.context, attempt=HEDGE, rival=self)
+        return self.rival
 
     def take(self, output: Any) -> bool:
         """Journal an output of the present attempt. False: the stream has had all of it. Raises DivergedError."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from loadtests.arithmetic import Spread, paired_differences, paired_ratios, percentile, spread
 from loadtests.bench.plan import BARE, HAPROXY, HEADLINE, OWN
 from loadtests.bench.probe import Shot
-from loadtests.bench.results import Bar, Row, Sample
+from loadtests.bench.results import Bar, Noisy, Row, Sample
 
 Figure = Callable[[Sample], float]
 
@@ -60,7 +60,7 @@ def row(shots: Sequence[Shot]) -> Row:
     )
 
 
-def bars(samples: Sequence[Sample]) -> list[Bar]:
+def bars(samples: Sequence[Sample], noisy: Noisy | None = None) -> list[Bar]:
     """Those whose points were measured."""
     found = []
     if chosen(samples, OWN, BARE, HEADLINE):
@@ -74,4 +74,8 @@ def bars(samples: Sequence[Sample]) -> list[Bar]:
     if chosen(samples, OWN, BARE, 1):
         ttft = ttft_difference(samples, OWN)
         found.append(Bar("TTFT p50 at 1 stream, own port", "ms", ttft, bar=1.0, aim=0.3, higher_is_better=False))
+    if noisy is not None:
+        found.append(
+            Bar("TTFT p99 beside a noisy neighbour", "×", noisy.ratio, bar=1.5, aim=1.1, higher_is_better=False)
+        )
     return found

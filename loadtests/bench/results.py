@@ -104,6 +104,17 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     short_ended_ms: float
 
 
+class Noisy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tenant's TTFT (p99, ms, one per pair) alone and beside one that offers twenty times its share; streams of both."""
+
+    max_num_seqs: int
+    quiet_streams: int
+    noisy_streams: int
+    alone_ms: list[float]
+    beside_ms: list[float]
+    ratio: Spread
+
+
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run. `idle_cores` and `memory` are by system and role."""
 
@@ -123,6 +134,7 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bars: list[Bar]
     equality: list[Equality]
     batching: list[Batching]
+    noisy: Noisy | None
     samples: list[Sample]
 
 

@@ -13,6 +13,7 @@ import psutil
 from gateway.config import load
 from loadtests.bench import equality
 from loadtests.bench.batching import batching
+from loadtests.bench.noisy import noisy_neighbour
 from loadtests.bench.plan import (
     BARE,
     COMPARISON,
@@ -27,7 +28,7 @@ from loadtests.bench.plan import (
     prompt_seed,
 )
 from loadtests.bench.probe import Door, Point, Shot, idle_of, pin_apart, shoot, unpin
-from loadtests.bench.results import Batching, Equality
+from loadtests.bench.results import Batching, Equality, Noisy
 from loadtests.processes import Memory, memory
 from loadtests.roles import Role
 from loadtests.servers import Server, start_bare, start_sluice
@@ -50,6 +51,7 @@ class Session:
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     equality: list[Equality] = field(default_factory=list)
     batching: list[Batching] = field(default_factory=list)
+    noisy: Noisy | None = None
 
     def run(self) -> None:
         self.say("starting bare vLLM")
@@ -64,6 +66,9 @@ class Session:
             for limit in (1, HEADLINE):
                 self.say(f"continuous batching: max_num_seqs {limit}")
                 self.batching.append(batching(self.base, self.folder / f"batching-{limit}", limit, self.seed + limit))
+        if self.plan.noisy_pairs:
+            self.say("noisy neighbour")
+            self.noisy = noisy_neighbour(self.base, self.folder / "noisy", self.plan.noisy_pairs, self.seed, self.say)
 
     def _phase(self, name: str, bare: Server) -> None:
         """One door's Sluice, from its start to its end."""

@@ -118,6 +118,12 @@ def _lines(results: Results) -> Iterable[str]:
     yield f"used by other processes: median {statistics.median(foreign):.2f}, at most {max(foreign):.2f} cores"
     for batch in results.batching:
         yield _batching(batch)
+    if (noisy := results.noisy) is not None:
+        alone, beside = (statistics.median(values) for values in (noisy.alone_ms, noisy.beside_ms))
+        yield (
+            f"{noisy.quiet_streams} streams of one tenant beside {noisy.noisy_streams} of another, max_num_seqs "
+            f"{noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, {beside:.1f} ms beside it"
+        )
     machine = results.machine
     yield f"{machine['cpu']}, {machine['cores']} cores, kernel {machine['kernel']}; commit {results.commit}, seed {results.seed}"
 

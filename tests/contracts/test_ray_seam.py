@@ -105,3 +105,27 @@ def test_every_environment_variable_is_one_that_ray_reads() -> None:
         content = file.read_bytes()
         wanted -= {name for name in wanted if name.encode() in content or name.removeprefix("RAY_").encode() in content}
     assert not wanted
+
+
+def versions(**changes: object) -> dict[str, str]:
+    """What Serve would be told of each deployment, by its own builder."""
+    from ray.serve._private import client
+    from ray.serve._private.build_app import build_app
+
+    from deployments.app import build
+    from deployments.preflight import resolve
+
+    assert "version=deployment._version or get_random_string()" in inspect.getsource(client)
+    model = {"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}, **changes}
+    config = Config.model_validate({"models": [model]})
+    built = build_app(build(config, resolve(config, "test")), name="sluice")
+    return {deployment.name: deployment._version for deployment in built.deployments}
+
+
+def test_a_deployment_has_another_version_only_if_its_own_settings_are_others() -> None:
+    first = versions()
+    assert all(first.values())
+    assert versions() == first
+    assert versions(replicas=3, surge=False) == first
+    changed = versions(engine={"max_num_seqs": 7})
+    assert {name for name in first if changed[name] != first[name]} == {"Engine-m"}

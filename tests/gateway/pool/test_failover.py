@@ -212,3 +212,67 @@ async def test_after_a_loss_an_engine_gets_one_request_until_it_has_answered_it(
         await begin(gateway, f"s{number}")
     await soon(lambda: len(one.core.requests) + len(other.core.requests) == 16, 5)
     assert len(one.core.requests) > 4
+
+
+@pytest.fixture
+async def hedging(engine, gateway):
+    """Two engines, and a gateway that asks a second one after 50 ms without a first token."""
+    left, right, one = engine("left"), engine("right"), gateway(hedge_after_s=0.05)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    return left, right, one
+
+
+@pytest.mark.parametrize("winner", ["first", "hedge"])
+async def test_of_two_rivals_the_first_token_decides_and_the_other_is_aborted(hedging, winner):
+    left, right, gateway = hedging
+    await begin(gateway)
+    await soon(lambda: "r" in left.core.requests and "r" in right.core.requests, 5, "asked twice")
+    first, second = (left, right) if gateway.pool._flights["r"].channel.card.engine_id == "left" else (right, left)
+    quick, slow = (first, second) if winner == "first" else (second, first)
+    quick.core.say("r", tokens=[5])
+    assert (await told(gateway)).new_token_ids == [5]
+    await soon(lambda: slow.core.aborted == ["r"], 5, "the loser is let go")
+    slow.core.say("r", tokens=[9])
+    quick.core.say("r", tokens=[6], finish=FinishReason.LENGTH)
+    output = await told(gateway)
+    assert (output.request_id, output.new_token_ids) == ("r", [6])
+    assert (gateway.pool.in_flight, gateway.pool.failover.hedged) == (0, 1)
+    assert [channel.requests for channel in gateway.pool.channels] == [0, 0]
+
+
+@pytest.mark.parametrize("lost", ["first", "hedge"])
+async def test_a_rival_whose_engine_dies_leaves_the_race_to_the_other(hedging, lost):
+    left, right, gateway = hedging
+    await begin(gateway)
+    await soon(lambda: "r" in left.core.requests and "r" in right.core.requests, 5, "asked twice")
+    first, second = (left, right) if gateway.pool._flights["r"].channel.card.engine_id == "left" else (right, left)
+    dying, living = (first, second) if lost == "first" else (second, first)
+    await dying.stop()
+    await soon(lambda: gateway.pool.in_flight == 1, 5)
+    living.core.say("r", tokens=[5])
+    output = await told(gateway)
+    assert (output.request_id, output.new_token_ids) == ("r", [5])
+    await gateway.pool.abort(["r"])
+    await soon(lambda: living.core.aborted == ["r"], 5)
+    assert gateway.pool.in_flight == 0
+
+
+async def test_an_abort_in_the_race_reaches_both(hedging):
+    left, right, gateway = hedging
+    await begin(gateway)
+    await soon(lambda: "r" in left.core.requests and "r" in right.core.requests, 5, "asked twice")
+    await gateway.pool.abort(["r"])
+    await soon(lambda: left.core.aborted == right.core.aborted == ["r"], 5)
+    assert gateway.pool.in_flight == 0
+
+
+async def test_hedges_are_few(engine, gateway):
+    left, right, one = engine("left"), engine("right"), gateway(hedge_after_s=0.02, hedge_reserve=3, hedge_ratio=0)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    for number in range(12):
+        await begin(one, f"r{number}")
+    await soon(lambda: len(left.core.ids) + len(right.core.ids) == 15, 5, "three of twelve asked twice")
+    await asyncio.sleep(0.1)
+    assert (len(left.core.ids) + len(right.core.ids), one.pool.failover.hedged) == (15, 3)

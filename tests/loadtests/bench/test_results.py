@@ -8,7 +8,7 @@ from loadtests.arithmetic import spread
 from loadtests.bench.bars import bars, row
 from loadtests.bench.plan import BARE, COMPARISON, DOORS, HAPROXY, OWN, WAKING, WARM_UP, Plan, order, prompt_seed
 from loadtests.bench.probe import Shot, net_of_idle
-from loadtests.bench.results import SCHEMA, Bar, Batching, Equality, Results, Sample, read, without_paths, write
+from loadtests.bench.results import SCHEMA, Bar, Batching, Equality, Noisy, Results, Sample, read, without_paths, write
 from loadtests.bench.table import show
 from loadtests.load import Load
 from loadtests.processes import Memory
@@ -90,6 +90,7 @@ def results() -> Results:
         rows=rows,
         bars=bars(samples),
         equality=[Equality("under load", 20, 1, [("a", "b")])],
+        noisy=Noisy(16, 4, 160, [10.0, 12.0], [11.0, 12.0], spread([1.1, 1.0])),
         batching=[Batching(64, 5000.0, 900.0, 100.0, 150.0), Batching(1, 500.0, 900.0, 100.0, 950.0)],
         samples=samples,
     )
