@@ -19,7 +19,7 @@ from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
 from gateway.http.door import Door
 from gateway.http.health import Health
-from gateway.http.listener import Listener, bind_or_any
+from gateway.http.listener import Listener, bind_or_any, bind_when_free
 from gateway.http.management import ManagementApp
 from gateway.http.surface import ROUTES, SurfacePolicy
 from gateway.http.tickets import Tickets
@@ -90,10 +90,19 @@ class GatewayApp:
         ]
         for listener in self._listeners:
             await listener.start()
+        if own.port not in (0, self._listeners[0].port):
+            self._tasks.append(asyncio.ensure_future(self._inherit(management, own)))
         for front in self._fronts:
             self._tasks.append(asyncio.ensure_future(watch(front.spec.name, front.on_engines)))
             self._tasks.append(asyncio.ensure_future(self._open_front(front)))
         log.info("gateway_open", gateway=self._gateway_id, url=self._listeners[1].url)
+
+    async def _inherit(self, management: ManagementApp, own: Listen) -> None:
+        """Where probes and scrapers look, there is always one of the gateways of this node: the next, when that one leaves."""
+        sock = await bind_when_free(own.host, own.port)
+        heir = Listener(management, own, self._config.gateway.keep_alive_s, sock=sock)
+        await heir.start()
+        self._listeners.append(heir)
 
     async def _open_front(self, front: ModelFront) -> None:
         self._backends[front.spec.name] = await front.open()

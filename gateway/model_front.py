@@ -42,7 +42,7 @@ class ModelFront:
 
     def _on_capacity(self) -> None:
         """What engines there are, or what other gateways have on them, has changed."""
-        engines = [channel for channel in self.pool.channels if channel.open]
+        engines = self.pool.usable
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences / (1 - self._settings.admission.reserve)), prefill))

@@ -13,6 +13,8 @@ from gateway.http.asgi import App
 from gateway.http.certificates import Certificates
 from gateway.http.protocol import BoundedHttp
 
+TRY_AGAIN_S = 0.5
+
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
@@ -42,6 +44,14 @@ def bind_or_any(host: str, port: int) -> socket.socket:
         return _bind(host, port, shared=False)
     except OSError:
         return _bind(host, 0, shared=False)
+
+
+async def bind_when_free(host: str, port: int) -> socket.socket:
+    """Waits for another process to leave the port."""
+    while True:
+        with contextlib.suppress(OSError):
+            return _bind(host, port, shared=False)
+        await asyncio.sleep(TRY_AGAIN_S)
 
 
 class Listener:

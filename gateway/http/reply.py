@@ -1,6 +1,5 @@
 """One response: its headers, whether it has begun, and its error form before and after that."""
 
-
 from typing import TYPE_CHECKING
 
 from gateway.errors import SluiceError, face_of

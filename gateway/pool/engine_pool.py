@@ -77,8 +77,16 @@ class EnginePool:
         return list(self._channels.values())
 
     @property
+    def usable(self) -> list[EngineChannel]:
+        """Engines that may be given work. Those that Serve lists go first; but a controller that has just come back lists nobody,
+        and engines say themselves when they leave.
+        """
+        up = [channel for channel in self._channels.values() if channel.up and not channel.leaving]
+        return [channel for channel in up if channel.open] or up
+
+    @property
     def available(self) -> bool:
-        return any(channel.open for channel in self._channels.values())
+        return bool(self.usable)
 
     @property
     def caught_up(self) -> bool:
@@ -153,7 +161,7 @@ class EnginePool:
 
     def _candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
         """Engines that may be given work: those in good standing, or else any that is there."""
-        there = [channel for channel in self._channels.values() if channel.open and channel not in without]
+        there = [channel for channel in self.usable if channel not in without]
         now = time.monotonic()
         return [channel for channel in there if channel.breaker.allows(now)] or there
 
@@ -253,6 +261,7 @@ class EnginePool:
     def on_load(self, channel: EngineChannel) -> None:
         """About once a second. An engine many times slower than its peers is given no work for a while."""
         self._on_capacity()
+        self._retire(channel)
         now = time.monotonic()
         peers = [other.pace.step_s(now) for other in self._channels.values() if other is not channel]
         pace = channel.pace.step_s(now)
@@ -327,8 +336,10 @@ class EnginePool:
             flight.channel = None
 
     def _retire(self, channel: EngineChannel) -> None:
-        """Close a channel that Serve no longer lists, once nothing is on it."""
-        if channel.delisted and channel.requests == 0 and self._channels.get(channel.card.engine_id) is channel:
+        """Close a channel that Serve no longer lists, once nothing is on it and nobody can need it."""
+        needless = channel.leaving or not channel.up or any(other.open for other in self._channels.values())
+        idle = channel.delisted and channel.requests == 0
+        if idle and needless and self._channels.get(channel.card.engine_id) is channel:
             del self._channels[channel.card.engine_id]
             self._chooser.left(channel)
             self._chore(channel.close())

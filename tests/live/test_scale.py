@@ -100,6 +100,14 @@ def test_a_gateway_is_replaced_under_load_without_a_failed_request(sluice: Sluic
     ready = httpx.get(f"{sluice.url}/readyz", timeout=10, trust_env=False)
     assert ready.status_code == 200
     assert old not in {one["gateway"] for one in statuses(sluice)}
+    eventually(lambda: status_at_its_port(sluice) not in ("", old), 20, "the management port has been taken over")
+
+
+def status_at_its_port(running: Sluice) -> str:
+    try:
+        return str(running.status()["gateway"])
+    except httpx.HTTPError:
+        return ""
 
 
 def statuses(running: Sluice) -> list[dict[str, Any]]:

@@ -133,7 +133,9 @@ async def test_an_answer_for_which_no_other_engine_comes_is_a_503_that_may_be_tr
 
 
 async def test_without_an_engine_a_request_is_told_when_to_try_again(front: Front) -> None:
+    await front.engine.outlet.leave()
     front._tell([])
+    await soon(lambda: not front.backend.pool.available, 5)
     reply = await front.http.post("/v1/chat/completions", json=BODIES["/v1/chat/completions"] | {"model": SPEC.name})
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "engine_unavailable")
     assert int(reply.headers["retry-after"]) >= 1

@@ -35,13 +35,20 @@ async def test_an_engine_that_serve_lists_no_more_ends_its_streams_and_gets_no_n
     await soon(lambda: [c.card.engine_id for c in gateway.pool.channels] == [new.name], 5)
 
 
-async def test_a_listed_engine_may_come_back_from_being_unlisted(pair):
+async def test_a_list_of_nobody_is_a_controller_that_has_just_come_back(pair):
+    """Engines say themselves when they leave: until then they serve on."""
     engine, gateway = pair
-    await gateway.add("r")
     gateway.pool.set_members([])
-    assert not gateway.pool.available
-    gateway.pool.set_members([engine.card()])
     assert gateway.pool.available
+    await gateway.add("r")
+    await soon(lambda: "r" in engine.core.requests, 5)
+    gateway.pool.set_members([engine.card()])
+    assert [channel.open for channel in gateway.pool.channels] == [True]
+    gateway.pool.set_members([])
+    await engine.outlet.leave()
+    await soon(lambda: not gateway.pool.available, 5)
+    await gateway.pool.abort(["r"])
+    await soon(lambda: not gateway.pool.channels, 5, "nobody needs it any more")
 
 
 async def test_an_engine_that_says_it_leaves_gets_no_new_work_but_ends_its_own(fork):
