@@ -17,7 +17,7 @@ PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev
 	done; echo python3)
 INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
 
-.PHONY: help setup dev run check format test bench train lock clean
+.PHONY: help setup dev run check format test bench chaos train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: check ## The checks, then every test; ARGS="-k name" narrows
 
 bench: dev ## Overhead beside bare vLLM, side by side on this machine
 	@exec $(BIN)/python -m loadtests.bench $(ARGS)
+
+chaos: dev ## Faults under load, one after another; ARGS="--quick" or ARGS="--faults core,cut"
+	@exec $(BIN)/python -m loadtests.chaos $(ARGS)
 
 train: setup ## Train the embedded demo model again
 	@exec $(BIN)/python -m deployments.demo_model.train $(ARGS)
