@@ -10,7 +10,8 @@ VLLM_QUIET = {
     "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "0"),
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "WARNING",
-    "VLLM_CONFIGURE_LOGGING": "1",
+    # Its dictConfig closes Serve's log handler; a controller that comes back after a crash then finds every replica broken.
+    "VLLM_CONFIGURE_LOGGING": "0",
     "VLLM_PLUGINS": ",".join(PLUGINS),
     "TOKENIZERS_PARALLELISM": "false",
 }
