@@ -40,10 +40,12 @@ class Toy:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         tokens = body["max_tokens"] - (self.flaw == "short")
         prompt = body["messages"][0]["content"]
-        events = [{"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}]
+        events = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}]
         for number in range(tokens):
             reason = "length" if number == tokens - 1 else None
-            events.append({"choices": [{"delta": {"content": f"{len(prompt)}.{number} "}, "finish_reason": reason}]})
+            events.append(
+                {"choices": [{"index": 0, "delta": {"content": f"{len(prompt)}.{number} "}, "finish_reason": reason}]}
+            )
         events.append({"choices": [], "usage": {"completion_tokens": tokens}})
         stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
         stream += "" if self.flaw == "not done" else "data: [DONE]\n\n"

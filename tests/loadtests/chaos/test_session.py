@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtests.chaos.answers import Answer, Choice
+from loadtests.chaos.faults import QUICK, Fault, NotHere, Scene
+from loadtests.chaos.kinds import TENANTS, work
+from loadtests.chaos.load import Flight, Load
+from loadtests.chaos.session import Session
+from loadtests.chaos.target import Standing, Target
+
+ITEMS = work("toy", 1, seed=1)
+GREEDY = next(item for item in ITEMS if item.kind == "greedy")
+REFERENCE = Answer({0: Choice("the cat", finish=["length"])}, usage=96)
+
+
+class Asked(Load):
+    """A load that has ended, and a model that, asked again, has a near tie between `cat` and `dog`."""
+
+    async def raw(self, body, tenant):
+        assert body["top_logprobs"] == 2
+        best = [{"token": token, "logprob": logprob} for token, logprob in (("cat", -0.70), ("dog", -0.74))]
+        told = [
+            {"token": "the ", "top_logprobs": [{"token": "the ", "logprob": 0.0}]},
+            {"token": "cat", "top_logprobs": best},
+        ]
+        return json.dumps({"choices": [{"index": 0, "logprobs": {"content": told}}]}).encode()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    target = Target(Path("none"), Path("none"), "toy", list)
+    return Scene(target, Asked("127.0.0.1", 1, {}, ITEMS), Standing(target, 1), QUICK)
+
+
+@pytest.fixture
+def session(scene) -> Session:
+    return Session(scene.target, 1, QUICK, 1, lambda _text: None, _reference=[REFERENCE] * len(ITEMS))
+
+
+def ended(scene: Scene, item, answer: Answer) -> None:
+    scene.load.ended.append(Flight(item, None, scene.struck_at, scene.struck_at + 1, answer))
+
+
+def text(told: str) -> Answer:
+    return Answer({0: Choice(told, finish=["length"])}, usage=96)
+
+
+async def struck(session: Session, scene: Scene, may_refuse=(), *answers: Answer, item=GREEDY):
+    """The row of a fault in whose time `answers` ended."""
+
+    async def strike(_scene):
+        for answer in answers:
+            ended(scene, item, answer)
+
+    await session._torment("core", Fault("a fault", strike, may_refuse), scene)
+    await session._judge(scene.load)
+    return session.rows[-1]
+
+
+@pytest.fixture(autouse=True)
+def _all_well(monkeypatch):
+    """Engines stand well whenever they are looked at."""
+
+    async def regained(self, without, within_s):
+        del self, without, within_s
+
+    monkeypatch.setattr(Standing, "regained", regained)
+
+
+async def test_equal_different_and_broken_answers_are_told_apart(session, scene):
+    broken = Answer(problem="no [DONE] at the end")
+    row = await struck(session, scene, (), text("the cat"), text("the dog"), text("the cow"), broken)
+    assert (row.completed, row.compared, row.flipped, row.altered, row.failed) == (3, 3, 1, 1, 1)
+    assert row.problems == [
+        "greedy: no [DONE] at the end",
+        "greedy was altered: ['the cat'] became ['the cow']",
+    ]
+
+
+async def test_unseeded_answers_may_differ(session, scene):
+    free = next(item for item in ITEMS if item.kind == "unseeded")
+    row = await struck(session, scene, (), text("anything"), item=free)
+    assert (row.completed, row.compared, row.altered) == (1, 0, 0)
+
+
+async def test_a_refusal_fails_unless_it_is_due(session, scene):
+    refusal = Answer(refused="tenant_queue")
+    due = await struck(session, scene, TENANTS, refusal)
+    assert (due.refused, due.failed) == (1, 0)
+    scene.load.ended.clear()
+    undue = await struck(session, scene, (), refusal)
+    assert (undue.refused, undue.failed, undue.problems) == (0, 1, ["greedy: refused: tenant_queue"])
+
+
+async def test_what_ended_before_the_fault_is_not_its_doing(session, scene):
+    scene.load.ended.append(Flight(GREEDY, None, 0.0, scene.struck_at - 1, Answer(problem="long ago")))
+    row = await struck(session, scene, (), text("the cat"))
+    assert (row.completed, row.failed) == (1, 0)
+
+
+async def test_a_fault_that_cannot_be_had_says_why_and_one_that_breaks_down_fails_the_run(session, scene):
+    async def not_here(_scene):
+        raise NotHere("not possible here: no ip")
+
+    async def breaks(_scene):
+        raise RuntimeError("sluice reload failed")
+
+    await session._torment("cut", Fault("cut", not_here), scene)
+    await session._torment("redeploy", Fault("redeploy", breaks), scene)
+    assert [(row.notes, row.problems) for row in session.rows] == [
+        (["not possible here: no ip"], []),
+        ([], ["RuntimeError: sluice reload failed"]),
+    ]
