@@ -1,6 +1,7 @@
 """The only composition root of the gateway: the order of its parts reads top to bottom."""
 
 import asyncio
+import hashlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +12,9 @@ import structlog
 from gateway import __version__
 from gateway.admission.admission import Admission
 from gateway.admission.ticket import Reason
+from gateway.audit.chain import Retention
+from gateway.audit.log import AuditLog
+from gateway.audit.record import Event
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
@@ -48,11 +52,12 @@ class GatewayApp:
         self._node_ip = node_ip
         self._gateway_id = uuid.uuid4().hex[:12]
         self._peer = Peer()
-        self._fronts = [ModelFront(spec, self._peer, config.gateway) for spec in specs]
+        self._fronts = [ModelFront(spec, self._peer, config.gateway, self._on_poisoned) for spec in specs]
         self._backends: dict[str, ModelBackend] = {}
         self._tasks: list[asyncio.Future[None]] = []
         self._listeners: list[Listener] = []
         self._store = KeyStore(config.keys_file)
+        self._audit: AuditLog | None = None
         self._metrics = Metrics(frozenset(ROUTES))
         self._queues = QueueMetrics(self._metrics.registry, self._read_queues)
         self.health = Health(self._problems, self._fatal)
@@ -79,6 +84,8 @@ class GatewayApp:
 
     async def open(self, watch: Watch) -> None:
         gateway = self._config.gateway
+        self._audit = await asyncio.to_thread(_open_audit, self._config)
+        self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
         management = ManagementApp(
             self.health, self.status, self._metrics.render, self._authenticate, gateway.management.host
         )
@@ -123,6 +130,8 @@ class GatewayApp:
         for backend in self._backends.values():
             backend.front_end.close()
         self._peer.close()
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.close)
 
     def check(self) -> None:
         """Raises if this process cannot serve any more and must be replaced."""
@@ -158,6 +167,13 @@ class GatewayApp:
 
     def _read_queues(self) -> dict[str, QueueReading]:
         return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}
+
+    def _on_poisoned(self, model: str, request_id: str, deaths: int) -> None:
+        log.error("request_poisoned", model=model, request_id=request_id, engines=deaths)
+        if self._audit is not None:
+            self._audit.record(
+                Event.REQUEST_POISONED, model=model, request=request_id, count=deaths, gateway=self._gateway_id
+            )
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []
@@ -225,3 +241,15 @@ def _engine_status(channel: EngineChannel) -> dict[str, Any]:
         "kv_use": round(channel.load.kv_use, 3),
         "faults": channel.breaker.faults if channel.breaker.half_open else 0,
     }
+
+
+def _open_audit(config: Config) -> AuditLog:
+    settings, (folder, vault) = config.audit, config.audit_folders
+    retention = Retention(
+        settings.rotate_size, settings.rotate_hours * 3600, settings.keep_days * 86400, settings.keep_files
+    )
+    return AuditLog.open(folder, "gateway", vault, retention=retention)
+
+
+def _digest(config: Config) -> str:
+    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:32]

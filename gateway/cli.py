@@ -1,4 +1,4 @@
-"""The `sluice` command: up, down, reload, status, keys."""
+"""The `sluice` command: up, down, reload, status, keys, audit."""
 
 import argparse
 import asyncio
@@ -61,6 +61,11 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--days", type=float, help="days until it expires (default: never)")
     verbs.add_parser("list", help="list keys")
     verbs.add_parser("revoke", help="make a key worthless within two seconds").add_argument("id")
+    audit = command("audit", "Check the audit trail.")
+    audit.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="names the state directory")
+    audit.add_subparsers(dest="verb", required=True, metavar="VERB").add_parser(
+        "verify", help="find any changed, removed or reordered record; exit status 1 if there is one"
+    )
     return root
 
 
@@ -91,6 +96,8 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
             from deployments.control import status
 
             return status(config, console, as_json=arguments.json)
+        case "audit":
+            return _verify(config, console)
         case _:
             return _keys(arguments, config, console)
 
@@ -108,6 +115,16 @@ def _up(config: Config, where: Path) -> int:
 
         asyncio.run(Supervisor(config, where, console).run(on_ready))
     return 0
+
+
+def _verify(config: Config, console: Console) -> int:
+    from gateway.audit.verify import verify
+
+    report = verify(*config.audit_folders)
+    for finding in report.findings:
+        console.print(str(finding), markup=False)
+    console.print(f"{report.records} records in {len(report.heads)} chains: {'whole' if report.whole else 'NOT whole'}")
+    return 0 if report.whole else 1
 
 
 def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> int:

@@ -204,6 +204,15 @@ class Auth(Strict):
     first_key: bool = True
 
 
+class Audit(Strict):
+    """The audit trail in `state_dir/audit`: see docs/decisions/0010-audit.md."""
+
+    rotate_size: Bytes = 16 * 2**20
+    rotate_hours: float = Field(default=24.0, gt=0)
+    keep_days: float = Field(default=90.0, gt=0)
+    keep_files: int = Field(default=256, ge=1)
+
+
 class Ray(Strict):
     """`address: null` starts a Ray of its own on this machine; logical_cpus are slots, not cores."""
 
@@ -226,6 +235,7 @@ class Config(Strict):
     gateway: Gateway = Gateway()
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
+    audit: Audit = Audit()
     ray: Ray = Ray()
     engine_host: str = Field(
         default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address"
@@ -234,6 +244,11 @@ class Config(Strict):
     @property
     def keys_file(self) -> Path:
         return self.auth.keys_file or self.state_dir / "keys.json"
+
+    @property
+    def audit_folders(self) -> tuple[Path, Path]:
+        """The records, and apart from them the secret and the heads that prove them whole."""
+        return self.state_dir / "audit", self.state_dir / "audit-vault"
 
     @property
     def ray_token_file(self) -> Path:

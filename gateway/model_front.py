@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from gateway.admission.admission import Admission
 from gateway.admission.fair_queue import FairQueue
 from gateway.admission.ticket import Capacity, Policy, Priority
 from gateway.config import Gateway
 from gateway.engine_chooser import EngineChooser
+from gateway.errors import EnginePoisoned, SluiceError
 from gateway.http.backend import ModelBackend
 from gateway.pool import vllm_seam
 from gateway.pool.acceptance import Acceptance, FrontSpec
@@ -16,13 +18,17 @@ from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import FailoverPolicy
 from gateway.pool.fingerprint import fingerprint
+from gateway.pool.flight import Flight
 from gateway.pool.wire import EngineCard
 
 
 class ModelFront:
     """The pool is there from the moment the first engine is known, vLLM's front end from then on."""
 
-    def __init__(self, spec: FrontSpec, peer: Peer, settings: Gateway) -> None:
+    def __init__(
+        self, spec: FrontSpec, peer: Peer, settings: Gateway, on_poisoned: Callable[[str, str, int], None]
+    ) -> None:
+        """`on_poisoned` gets the model, the request's id and how many engines died with it."""
         self.spec = spec
         self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
         self._settings = settings
@@ -36,9 +42,15 @@ class ModelFront:
             policy,
             self._on_capacity,
         )
+        self.pool.on_end = self._on_end
+        self._on_poisoned = on_poisoned
         queue = FairQueue(_policy(settings), Capacity(0, 0))
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
         self._known = asyncio.Event()
+
+    def _on_end(self, flight: Flight, error: SluiceError) -> None:
+        if isinstance(error, EnginePoisoned):
+            self._on_poisoned(self.spec.name, flight.request_id, flight.deaths)
 
     def _on_capacity(self) -> None:
         """What engines there are, or what other gateways have on them, has changed."""

@@ -70,6 +70,7 @@ class EnginePool:
         self._arrival = asyncio.Event()
         self._chores: set[asyncio.Task[None]] = set()
         self.failover = Failover(policy)
+        self.on_end: Callable[[Flight, SluiceError], None] = lambda _flight, _error: None
         self.refused: dict[str, str] = {}
 
     @property
@@ -310,6 +311,7 @@ class EnginePool:
     def _end(self, flight: Flight, error: SluiceError) -> None:
         kind = type(error).__name__
         self.failover.ended[kind] = self.failover.ended.get(kind, 0) + 1
+        self.on_end(flight, error)
         self._withdraw(flight.rival)
         self._forget(flight)
         if flight.context is not None:

@@ -69,7 +69,7 @@ class Gateway:
     def __init__(self, wait_s: float = 5.0, **failover: Any) -> None:
         self.peer = Peer()
         self.keys = self.peer.keys
-        self.front = ModelFront(SPEC, self.peer, Settings(engine_wait_s=wait_s, failover=failover))
+        self.front = ModelFront(SPEC, self.peer, Settings(engine_wait_s=wait_s, failover=failover), lambda *_: None)
 
     @property
     def pool(self) -> EnginePool:

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from vllm.v1.engine import FinishReason
 
+from gateway.audit.verify import verify
 from tests.gateway.pool.engines import SPEC
 from tests.gateway.pool.fronts import Front
 from tests.gateway.pool.scripted import TOKEN
@@ -130,6 +131,25 @@ async def test_an_answer_for_which_no_other_engine_comes_is_a_503_that_may_be_tr
     await front.replace_engine(away_s=2)
     reply = await asking
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+
+
+async def test_a_request_in_which_two_engines_died_is_told_so_and_recorded(front: Front) -> None:
+    body = BODIES["/v1/chat/completions"] | {"model": SPEC.name, "stream": True}
+    speaking = asyncio.create_task(spoken_to(front))
+    async with front.http.stream("POST", "/v1/chat/completions", json=body) as reply:
+        request_id = await speaking
+        await front.replace_engine()
+        await soon(lambda: request_id in front.engine.core.requests, 10, "asked again")
+        await front.replace_engine()
+        lines = await streamed(reply)
+    error = json.loads(lines[-2].removeprefix("data: "))["error"]
+    assert (error["type"], error["code"], lines[-1]) == ("server_error", "engine_poisoned", "data: [DONE]")
+    folder, vault = front.config.audit_folders
+    await soon(lambda: "request.poisoned" in "".join(file.read_text() for file in folder.iterdir()), 5, "recorded")
+    record = next(line for file in folder.iterdir() for line in file.read_text().splitlines() if "poisoned" in line)
+    assert json.loads(record)["fields"]["count"] == 2
+    assert request_id in record
+    assert verify(folder, vault).whole
 
 
 async def test_without_an_engine_a_request_is_told_when_to_try_again(front: Front) -> None:
