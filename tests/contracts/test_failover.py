@@ -2,6 +2,7 @@
 
 The control is the same load twice without a failure. Where two runs differ at a token whose two best candidates lie within
 NEAR_TIE of each other, a rounding tipped the scales: that happens under any change of batch, and is counted apart.
+vLLM's statistics are on in engines and gateway: they see outputs of two engines for one request.
 """
 
 import asyncio
@@ -98,7 +99,7 @@ class Engines:
         name = f"engine-{self.number}"
         env = {**os.environ, **environment.engine("cpu", EngineSettings()), "PYTHONPATH": str(ROOT)}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(HOST), name, self.peer.keys.public.decode(),
+            sys.executable, str(HOST), name, self.peer.keys.public.decode(), "--log-stats",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env=env, cwd=ROOT, limit=1 << 20,
         )  # fmt: skip
         assert process.stdout is not None
@@ -126,7 +127,8 @@ async def service() -> AsyncIterator[tuple[Engines, Any]]:
         pool = EnginePool(peer, vllm_seam.GatewayCodec(), InTurn(), lambda _card: None, wait_s=5)
         engines = Engines(peer, pool)
         await engines.start(2)
-        front = await vllm_seam.open_front_end(pool, FrontSpec("demo", str(INT8)).flags(2048))
+        flags = [flag for flag in FrontSpec("demo", str(INT8)).flags(2048) if flag != "--disable-log-stats"]
+        front = await vllm_seam.open_front_end(pool, flags)
         yield engines, front.llm
         front.close()
         await pool.close()
