@@ -120,7 +120,7 @@ class Tier(Strict):
 class Admission(Strict):
     """The waiting queue of each model at each gateway; see docs/decisions/0009-admission.md. Work is counted in tokens."""
 
-    max_requests: int = Field(default=1024, ge=0, description="that may wait")
+    max_requests: int = Field(default=1024, ge=1, description="that may wait")
     max_tokens: int = Field(default=2_000_000, ge=1, description="of work that may wait")
     tenant_share: float = Field(default=0.5, gt=0, le=1, description="of the queue, for one tenant")
     reserve: float = Field(
