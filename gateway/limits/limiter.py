@@ -52,6 +52,7 @@ class Settings(NamedTuple):
 
 
 DEFAULT_SETTINGS: Final = Settings()
+AGAIN_S: Final = 0.2
 
 
 class Limiter:
@@ -91,9 +92,11 @@ class Limiter:
 
     async def close(self) -> None:
         """Settles what is due; what a lost store cannot be told, its leases give back."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            # redis-py has been seen to take a cancellation for the end of a timeout of its own: one may not be enough.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=AGAIN_S)
         with contextlib.suppress(StoreUnavailable):
             await self._settlement.flush(last=True)
         if self._shared is not None:
