@@ -76,13 +76,12 @@ class EngineChooser:
         known = [pace for pace in paces if pace is not None]
         usual = median(known) if known else 0.0
         for channel, replica, pace in zip(channels, replicas, paces, strict=True):
-            load, before = channel.load, channel.own_at_report
+            others = channel.others
             replica.reported_at = channel.reported_at
             replica.own_requests, replica.own_prefill_tokens = channel.requests, channel.prefill_tokens
-            replica.others_requests = max(0, load.requests - before.requests)
-            replica.others_prefill_tokens = max(0, load.prefill_tokens - before.prefill_tokens)
+            replica.others_requests, replica.others_prefill_tokens = others.requests, others.prefill_tokens
             replica.decode_tokens = int(self._completion / 2 * (channel.requests + replica.others_requests))
-            replica.kv_use = load.kv_use
+            replica.kv_use = channel.load.kv_use
             slowness = pace / usual if pace and usual else 1.0
             replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
         return replicas

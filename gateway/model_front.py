@@ -74,8 +74,7 @@ class ModelFront:
 def _share(channel: EngineChannel, gateways: int) -> float:
     """Sequences of an engine that this gateway may fill: what the other gateways leave, and its part in any case."""
     whole = channel.card.max_num_seqs
-    others = max(0, channel.load.requests - channel.requests)
-    return max(whole / gateways, whole - others)
+    return max(whole / gateways, whole - channel.others.requests)
 
 
 def _policy(settings: Gateway) -> Policy:

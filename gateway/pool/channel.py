@@ -81,6 +81,12 @@ class EngineChannel:
         """May be given new work."""
         return self.up and not self.leaving and not self.delisted
 
+    @property
+    def others(self) -> wire.Load:
+        """What other gateways have on it: its last report less what this one had on it then."""
+        load, own = self.load, self.own_at_report
+        return wire.Load(max(0, load.requests - own.requests), max(0, load.prefill_tokens - own.prefill_tokens))
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_connected(), name=f"engine-channel-{self.card.engine_id}")
 

@@ -170,7 +170,8 @@ class EnginePool:
         """Send a flight to the picked engine; park it while there is none."""
         if flight.channel is not None or self._flights.get(flight.wire_id) is not flight:
             return
-        failed: set[EngineChannel] = set()
+        rival = flight.rival.channel if flight.rival is not None else None
+        failed: set[EngineChannel] = set() if rival is None else {rival}
         while candidates := self._candidates(failed):
             channel = candidates[self._chooser.pick(candidates, flight)]
             frames = self._board(flight, channel)
@@ -204,7 +205,7 @@ class EnginePool:
         """The first token is late: ask a second engine too, if the budget for that allows it."""
         if flight.channel is None or flight.started or self._flights.get(flight.wire_id) is not flight:
             return
-        others = [channel for channel in self._candidates({flight.channel}) if channel is not flight.channel]
+        others = self._candidates({flight.channel})
         if others and flight.attempt == 1 and self.failover.hedges.spend(time.monotonic()):
             self.failover.hedged += 1
             hedge = flight.hedge()
