@@ -2,7 +2,9 @@
 
 import os
 
-from gateway.config import Accelerator, Config, EngineSettings
+from gateway.config import Config
+from gateway.config.models import EngineSettings
+from gateway.config.types import Accelerator
 
 PLUGINS = ("sluice_leash", "sluice_amx")
 

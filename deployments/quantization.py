@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from deployments import demo_model
-from gateway.config import Accelerator, Checkpoint, Format, Model
+from gateway.config.models import Checkpoint, Model
+from gateway.config.types import Accelerator, Format
 from gateway.errors import ConfigError
 
 SUPPORTED: dict[Accelerator, tuple[Format, ...]] = {

@@ -18,7 +18,8 @@ from gateway.audit.record import Event
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
-from gateway.config import Config, Listen
+from gateway.config import Config
+from gateway.config.listen import Listen
 from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
 from gateway.http.door import Door

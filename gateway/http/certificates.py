@@ -5,7 +5,7 @@ import ssl
 
 import structlog
 
-from gateway.config import Tls
+from gateway.config.listen import Tls
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.config import Listen
+from gateway.config.listen import Listen
 from gateway.http.asgi import App
 from gateway.http.certificates import Certificates
 from gateway.http.protocol import BoundedHttp

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from gateway.admission.ticket import Priority, Reason, Ticket
-from gateway.config import Tier
+from gateway.config.work import Tier
 from gateway.errors import (
     DeadlineExpired,
     DeadlineUnreachable,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.admission.ticket import Refusal
-    from gateway.config import Admission
+    from gateway.config.work import Admission
     from gateway.http.asgi import Headers
     from gateway.http.door import Caller
     from gateway.http.surface import Admitted

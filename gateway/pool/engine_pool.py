@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.errors import SluiceError
+from gateway.errors import NoEngine, SluiceError
 from gateway.pool import wire
 from gateway.pool.channel import ChannelLostError, EngineChannel, Loss
 from gateway.pool.context import RequestContext
@@ -183,7 +183,10 @@ class EnginePool:
                     self._unload(flight)
                     continue
             return
-        self._chore(self._expire(flight))
+        if flight.rival is not None:
+            self._withdraw(flight)
+        else:
+            self._chore(self._expire(flight, flight.attempt))
 
     def _board(self, flight: Flight, channel: EngineChannel) -> list[Any]:
         """Begin the next attempt, on this engine; returns its frames."""
@@ -224,10 +227,11 @@ class EnginePool:
         if channel is not None:
             self._chore(_tell(channel, wire.ABORT, [wire_id.encode()]))
 
-    async def _expire(self, flight: Flight) -> None:
-        await asyncio.sleep(self._policy.park_s if flight.attempt else self._wait_s)
-        if flight.channel is None and self._flights.get(flight.wire_id) is flight:
-            self._end(flight, lost())
+    async def _expire(self, flight: Flight, attempt: int) -> None:
+        await asyncio.sleep(self._policy.park_s if attempt else self._wait_s)
+        parked = flight.channel is None and flight.attempt == attempt
+        if parked and self._flights.get(flight.wire_id) is flight:
+            self._end(flight, lost() if attempt else NoEngine("No engine has come that could take this request."))
 
     def on_up(self, _channel: EngineChannel) -> None:
         self._arrival.set()

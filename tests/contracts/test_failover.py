@@ -24,7 +24,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOu
 
 from deployments import environment
 from deployments.demo_model import INT8
-from gateway.config import EngineSettings
+from gateway.config.models import EngineSettings
 from gateway.pool import vllm_seam, wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.curve import Peer

@@ -7,7 +7,7 @@ import pytest
 
 from deployments import demo_model, quantization
 from deployments.quantization import SUPPORTED, resolve
-from gateway.config import Checkpoint, Model
+from gateway.config.models import Checkpoint, Model
 from gateway.errors import ConfigError
 
 
@@ -111,7 +111,7 @@ def test_a_hub_id_is_taken_at_its_word():
 def test_every_format_of_the_configuration_is_decided_about():
     from typing import get_args
 
-    from gateway.config import Format
+    from gateway.config.types import Format
 
     assert set(quantization.ON_DISK) == set(get_args(Format))
     assert {fmt for formats in SUPPORTED.values() for fmt in formats} == set(get_args(Format))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.config import Listen
+from gateway.config.listen import Listen
 from gateway.http import protocol
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.listener import Listener

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.admission.ticket import Priority, Reason, Refusal, Ticket
 from gateway.auth.keys import Principal
-from gateway.config import Admission
+from gateway.config.work import Admission
 from gateway.errors import InvalidRequest, SluiceError, face_of
 from gateway.http import envelope
 from gateway.http.surface import Admitted

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway.config import Listen, Tls
+from gateway.config.listen import Listen, Tls
 from gateway.http.asgi import Receive, Scope, Send
 from gateway.http.listener import Listener
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from deployments import environment
 from deployments.demo_model import INT8
-from gateway.config import EngineSettings
+from gateway.config.models import EngineSettings
 from gateway.pool.outlet import Core
 from tests.gateway.pool.scripted import ScriptedCore, request
 

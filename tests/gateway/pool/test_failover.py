@@ -6,7 +6,7 @@ import pytest
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine import FinishReason
 
-from gateway.errors import EngineLost, EnginePoisoned
+from gateway.errors import EngineLost, EnginePoisoned, NoEngine
 from gateway.pool import wire
 from gateway.pool.context import RequestContext
 from gateway.pool.forced_prefix import FORCED
@@ -151,6 +151,34 @@ async def test_a_stream_without_any_engine_waits_for_the_next(pair, engine):
     await soon(lambda: "r" in fresh.core.requests, 5)
     fresh.core.say("r", tokens=[6])
     assert (await told(gateway)).new_token_ids == [6]
+
+
+async def test_a_request_that_no_engine_ever_had_is_told_that_there_is_none(gateway):
+    context = RequestContext()
+    lonely = gateway(wait_s=0.05)
+    await begin(lonely, context=context)
+    assert str((await told(lonely)).finish_reason) == "error"
+    assert isinstance(context.failure, NoEngine)
+    assert lonely.pool.in_flight == 0
+
+
+async def test_each_wait_for_an_engine_has_its_whole_time(engine, gateway):
+    """The second loss comes before the first wait would have ended."""
+    last, one, context = engine("first"), gateway(park_s=0.6), RequestContext()
+    introduce([last], [one])
+    await one.meet(last)
+    await begin(one, context=context)
+    await holder("r", last)
+    for name in ("second", "third"):
+        await last.outlet.leave()
+        await last.stop()
+        await soon(lambda: not one.pool.available, 5)
+        await asyncio.sleep(0.35)
+        last = engine(name)
+        introduce([last], [one])
+        one.pool.set_members([last.card()])
+        await holder("r", last)
+    assert context.failure is None
 
 
 async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):

@@ -1,0 +1,114 @@
+"""The configuration: frozen models, unknown keys refused, every error naming the file and the key."""
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from gateway.config.listen import HAProxy, Listen, Management, Surface
+from gateway.config.models import Model
+from gateway.config.types import Bytes, Port, Strict, UserPath
+from gateway.config.work import Admission, Failover
+from gateway.errors import ConfigError
+
+
+class Gateway(Strict):
+    replicas: int = Field(default=1, ge=1)
+    listen: Listen = Listen()
+    management: Management = Management()
+    haproxy: HAProxy = HAProxy()
+    surface: Surface = Surface()
+    failover: Failover = Failover()
+    admission: Admission = Admission()
+    engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
+    drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
+    keep_alive_s: int = Field(default=75, ge=1)
+    debug_headers: bool = Field(default=False, description="answers tell in x-sluice-route why their engine was chosen")
+
+
+class Auth(Strict):
+    """`first_key` makes a key on first start and shows it once; only hashes are stored."""
+
+    keys_file: UserPath | None = Field(default=None, description="default: keys.json in the state directory")
+    first_key: bool = True
+
+
+class Audit(Strict):
+    """The audit trail in `state_dir/audit`: see docs/decisions/0010-audit.md."""
+
+    rotate_size: Bytes = 16 * 2**20
+    rotate_hours: float = Field(default=24.0, gt=0)
+    keep_days: float = Field(default=90.0, gt=0)
+    keep_files: int = Field(default=256, ge=1)
+
+
+class Ray(Strict):
+    """`address: null` starts a Ray of its own on this machine; logical_cpus are slots, not cores."""
+
+    address: str | None = None
+    logical_cpus: int = Field(default=8, ge=2)
+    dashboard: bool = True
+    dashboard_host: str = "127.0.0.1"
+    dashboard_port: Port = 8265
+
+
+def default_state_dir() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "sluice"
+
+
+class Config(Strict):
+    name: str = Field(default="sluice", pattern=r"^[a-z][a-z0-9-]*$")
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    state_dir: UserPath = Field(default_factory=default_state_dir)
+    gateway: Gateway = Gateway()
+    models: tuple[Model, ...] = Field(min_length=1)
+    auth: Auth = Auth()
+    audit: Audit = Audit()
+    ray: Ray = Ray()
+    engine_host: str = Field(
+        default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address"
+    )
+
+    @property
+    def keys_file(self) -> Path:
+        return self.auth.keys_file or self.state_dir / "keys.json"
+
+    @property
+    def audit_folders(self) -> tuple[Path, Path]:
+        """The records, and apart from them the secret and the heads that prove them whole."""
+        return self.state_dir / "audit", self.state_dir / "audit-vault"
+
+    @property
+    def ray_token_file(self) -> Path:
+        """Ray listens on all interfaces even on one machine: whoever lacks this token cannot use it."""
+        return self.state_dir / "ray-token"
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Config":
+        names = [re.sub(r"[^A-Za-z0-9_]", "-", model.name) for model in self.models]
+        if len(set(names)) != len(names):
+            raise ValueError("two models have the same name, or names that differ only in punctuation")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read a YAML file. Raises ConfigError naming the file, the key and what is allowed there."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(str(path), "", f"cannot be read: {exc.strerror}") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(str(path), "", f"is not YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(raw, dict):
+        raise ConfigError(str(path), "", "must be a mapping with at least the key 'models'")
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(str(path), key, message) from exc
