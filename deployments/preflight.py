@@ -81,7 +81,9 @@ def resolve(config: Config, where: str) -> list[Served]:
             f"{config.accelerator} asked for, but the installed vLLM is the {accelerator} build; "
             f"run make setup ACCELERATOR={config.accelerator}",
         )
-    return [quantization.resolve(model, accelerator, where) for model in config.models]
+    return [
+        quantization.resolve(model, accelerator, where, config.gateway.admission.reserve) for model in config.models
+    ]
 
 
 def check_reload(old: Config, new: Config, where: str) -> None:

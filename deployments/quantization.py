@@ -1,6 +1,7 @@
 """Accelerator → checkpoint, format and vLLM flags. A combination that cannot work is refused before anything starts."""
 
 import json
+import math
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -37,6 +38,12 @@ class Served:
     path: str
     engine_args: dict[str, Any]
     plugins: tuple[str, ...] = ()
+    reserve: float = 0.0
+    """Of the engine's sequences: on top of `max_num_seqs`, for tenants below their share."""
+
+    @property
+    def sequences(self) -> int:
+        return math.ceil(self.model.engine.max_num_seqs / (1 - self.reserve))
 
 
 def installed() -> Accelerator:
@@ -48,7 +55,7 @@ def installed() -> Accelerator:
     return "cpu"
 
 
-def resolve(model: Model, accelerator: Accelerator, where: str) -> Served:
+def resolve(model: Model, accelerator: Accelerator, where: str, reserve: float = 0.0) -> Served:
     """`where` is the config file, for errors. Raises ConfigError with a sentence that says what works on this accelerator."""
     key = f"models.{model.name}.checkpoints"
     checkpoint = model.checkpoints.get(accelerator)
@@ -75,7 +82,7 @@ def resolve(model: Model, accelerator: Accelerator, where: str) -> Served:
     if checkpoint.format == "bnb-nf4":
         args |= {"quantization": "bitsandbytes", "load_format": "bitsandbytes"}
     plugins = ("bitsandbytes",) if checkpoint.format == "bnb-nf4" else ()
-    return Served(model, accelerator, checkpoint, path, args, plugins)
+    return Served(model, accelerator, checkpoint, path, args, plugins, reserve)
 
 
 def _any_of(formats: tuple[Format, ...]) -> str:

@@ -57,7 +57,7 @@ class ModelFront:
         engines = self.pool.usable
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
-        self.admission.set_capacity(Capacity(math.ceil(sequences / (1 - self._settings.admission.reserve)), prefill))
+        self.admission.set_capacity(Capacity(math.ceil(sequences), prefill))
 
     def on_engines(self, cards: list[EngineCard]) -> None:
         self.pool.set_members(cards)

@@ -56,7 +56,7 @@ def vllm_flags(config: Config, where: str) -> tuple[list[str], dict[str, str]]:
 
     model = config.models[0]
     accelerator = quantization.installed() if config.accelerator == "auto" else config.accelerator
-    served = quantization.resolve(model, accelerator, where)
+    served = quantization.resolve(model, accelerator, where, config.gateway.admission.reserve)
     flags: list[str] = []
     for name, value in engine_args(served).items():
         flag = name.replace("_", "-")

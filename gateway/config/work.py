@@ -53,7 +53,10 @@ class Admission(Strict):
     max_tokens: int = Field(default=2_000_000, ge=1, description="of work that may wait")
     tenant_share: float = Field(default=0.5, gt=0, le=1, description="of the queue, for one tenant")
     reserve: float = Field(
-        default=0.0625, ge=0, lt=0.5, description="of the engines, kept for tenants below their share"
+        default=0.2,
+        ge=0,
+        lt=0.5,
+        description="of the engines, for tenants below their share: sequences that they get on top of max_num_seqs",
     )
     prefill_tokens: int = Field(
         default=16384, ge=1, description="prompt tokens sent to an engine and not yet prefilled"

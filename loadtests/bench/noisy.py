@@ -16,47 +16,49 @@ from loadtests.servers import HOST, Server, start_sluice
 
 SEQUENCES = 16
 """`max_num_seqs`: small, so that twenty times a share is a load that this machine can generate."""
-QUIET, NOISE = 4, 20 * SEQUENCES // 2
+QUIET, FAIR, NOISE = 4, SEQUENCES - 4, 20 * SEQUENCES // 2
 """Streams. The share of one of two tenants is half of the sequences; the quiet one uses half of its own."""
 TOKENS, NOISE_TOKENS = 16, 64
-REQUESTS = 320
+REQUESTS, NOISE_REQUESTS = 320, 2400
 SETTLE_S = 2.0
 
 
-def noisy_neighbour(base: Path, folder: Path, pairs: int, seed: int, say: Callable[[str], None]) -> Noisy:
-    """Starts a Sluice for it, and stops it again. TTFTs are p99, milliseconds, one per pair."""
+def noisy_neighbour(base: Path, folder: Path, rounds: int, seed: int, say: Callable[[str], None]) -> Noisy:
+    """Starts a Sluice for it, and stops it again."""
     server = start_sluice(base, folder, haproxy=False, engine={"max_num_seqs": SEQUENCES})
     try:
         quiet, noise = (_key(folder, tenant) for tenant in ("quiet", "noisy"))
         _ask(server, quiet, 64, seed)
-        alone, beside = [], []
-        for pair in range(pairs):
-            alone.append(_p99(_ask(server, quiet, REQUESTS, seed + 10 * pair + 1)))
-            beside.append(_p99(_beside(server, quiet, noise, seed + 10 * pair + 2)))
-            say(f"noisy neighbour, pair {pair + 1}: TTFT p99 {alone[-1]:.1f} ms alone, {beside[-1]:.1f} ms beside it")
+        alone, fair, beside = [], [], []
+        for turn in range(seed, seed + 10 * rounds, 10):
+            alone.append(_p99(_ask(server, quiet, REQUESTS, turn + 1)))
+            fair.append(_p99(_beside(server, quiet, noise, FAIR, turn + 2)))
+            beside.append(_p99(_beside(server, quiet, noise, NOISE, turn + 3)))
+            say(
+                f"noisy neighbour: TTFT p99 {alone[-1]:.1f} ms alone, {fair[-1]:.1f} beside {FAIR}, {beside[-1]:.1f} beside {NOISE}"
+            )
     finally:
         server.stop()
-    return Noisy(SEQUENCES, QUIET, NOISE, alone, beside, spread(paired_ratios(beside, alone)))
+    ratios = (spread(paired_ratios(beside, other)) for other in (alone, fair))
+    return Noisy(SEQUENCES, QUIET, FAIR, NOISE, alone, fair, beside, *ratios)
 
 
-def _beside(server: Server, quiet: str, noise: str, seed: int) -> Load:
+def _beside(server: Server, quiet: str, noise: str, streams: int, seed: int) -> Load:
     """The noise is there before the quiet tenant comes, and outlasts it."""
-    over = threading.Event()
 
     def make_noise() -> None:
-        turn = 0
-        while not over.is_set():
-            turn += 1
-            texts = prompts(3 * NOISE, seed + 100_000 * turn)
-            drive(Job(HOST, server.ports["own"], server.model, texts, NOISE, NOISE_TOKENS, noise), lambda: None)
+        texts = prompts(NOISE_REQUESTS, seed + 100_000)
+        drive(Job(HOST, server.ports["own"], server.model, texts, streams, NOISE_TOKENS, noise), lambda: None)
 
     neighbour = threading.Thread(target=make_noise)
     neighbour.start()
     time.sleep(SETTLE_S)
     try:
-        return _ask(server, quiet, REQUESTS, seed)
+        load = _ask(server, quiet, REQUESTS, seed)
+        if not neighbour.is_alive():
+            raise RuntimeError("the noise was over before the quiet tenant was")
+        return load
     finally:
-        over.set()
         neighbour.join()
 
 

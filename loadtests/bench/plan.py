@@ -28,7 +28,7 @@ class Plan:
     idle_s: float = 15.0
     samples_compared: int = 16
     batching: bool = True
-    noisy_pairs: int = 3
+    noisy_rounds: int = 3
     shrink: int = 1
 
     def rounds(self, streams: int) -> int:
@@ -56,7 +56,7 @@ QUICK: Final = Plan(
     idle_s=5.0,
     samples_compared=4,
     batching=False,
-    noisy_pairs=0,
+    noisy_rounds=0,
     shrink=8,
 )
 

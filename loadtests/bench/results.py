@@ -9,7 +9,7 @@ import msgspec
 from loadtests.arithmetic import Spread
 from loadtests.processes import Memory
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,14 +105,19 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Noisy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tenant's TTFT (p99, ms, one per pair) alone and beside one that offers twenty times its share; streams of both."""
+    """A tenant's TTFT (p99, ms, one per round) alone, beside a neighbour within its share, and beside one that offers twenty
+    times its share; streams of each. The engine is as full beside the second as beside the third, and nobody waits.
+    """
 
     max_num_seqs: int
     quiet_streams: int
+    fair_streams: int
     noisy_streams: int
     alone_ms: list[float]
+    fair_ms: list[float]
     beside_ms: list[float]
     ratio: Spread
+    ratio_to_fair: Spread
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

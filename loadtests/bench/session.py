@@ -66,9 +66,9 @@ class Session:
             for limit in (1, HEADLINE):
                 self.say(f"continuous batching: max_num_seqs {limit}")
                 self.batching.append(batching(self.base, self.folder / f"batching-{limit}", limit, self.seed + limit))
-        if self.plan.noisy_pairs:
+        if self.plan.noisy_rounds:
             self.say("noisy neighbour")
-            self.noisy = noisy_neighbour(self.base, self.folder / "noisy", self.plan.noisy_pairs, self.seed, self.say)
+            self.noisy = noisy_neighbour(self.base, self.folder / "noisy", self.plan.noisy_rounds, self.seed, self.say)
 
     def _phase(self, name: str, bare: Server) -> None:
         """One door's Sluice, from its start to its end."""

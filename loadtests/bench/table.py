@@ -119,10 +119,11 @@ def _lines(results: Results) -> Iterable[str]:
     for batch in results.batching:
         yield _batching(batch)
     if (noisy := results.noisy) is not None:
-        alone, beside = (statistics.median(values) for values in (noisy.alone_ms, noisy.beside_ms))
+        rows = (noisy.alone_ms, noisy.fair_ms, noisy.beside_ms)
+        alone, fair, beside = (statistics.median(values) for values in rows)
         yield (
-            f"{noisy.quiet_streams} streams of one tenant beside {noisy.noisy_streams} of another, max_num_seqs "
-            f"{noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, {beside:.1f} ms beside it"
+            f"{noisy.quiet_streams} streams of one tenant, max_num_seqs {noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, "
+            f"{fair:.1f} ms beside {noisy.fair_streams} streams of another, {beside:.1f} ms beside {noisy.noisy_streams}"
         )
     machine = results.machine
     yield f"{machine['cpu']}, {machine['cores']} cores, kernel {machine['kernel']}; commit {results.commit}, seed {results.seed}"

@@ -90,7 +90,7 @@ def results() -> Results:
         rows=rows,
         bars=bars(samples),
         equality=[Equality("under load", 20, 1, [("a", "b")])],
-        noisy=Noisy(16, 4, 160, [10.0, 12.0], [11.0, 12.0], spread([1.1, 1.0])),
+        noisy=Noisy(16, 4, 12, 160, [10.0, 12.0], [11.0, 12.0], [11.0, 12.0], spread([1.1, 1.0]), spread([1.0, 1.0])),
         batching=[Batching(64, 5000.0, 900.0, 100.0, 150.0), Batching(1, 500.0, 900.0, 100.0, 950.0)],
         samples=samples,
     )
