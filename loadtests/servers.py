@@ -74,16 +74,17 @@ def vllm_flags(config: Config, where: str) -> tuple[list[str], dict[str, str]]:
     return flags, environment.engine(accelerator, model.engine, served.plugins)
 
 
-def start_bare(config: Config, where: str, folder: Path) -> Server:
-    """vLLM's OpenAI server. It writes no access log, as Sluice does not.
+def start_bare(config: Config, where: str, folder: Path, extra: Sequence[str] = ()) -> Server:
+    """vLLM's OpenAI server, with `extra` arguments. It writes no access log, as Sluice does not.
 
     Started as its module: the `vllm` command looks for a distribution of that name, which the CPU build has not.
     """
     flags, env = vllm_flags(config, where)
+    flags += extra
     port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *flags]
     command += ["--host", HOST, "--port", str(port), "--disable-uvicorn-access-log", "--disable-fastapi-docs"]
-    launched = Launched(command, env, folder / "bare-vllm.log")
+    launched = Launched(command, env, folder / f"bare-vllm-{port}.log")
     ready = [f"http://{HOST}:{port}/health"]
     try:
         launched.wait_ready(ready, START_S)

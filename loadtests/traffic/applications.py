@@ -73,8 +73,6 @@ _SMOKE = (
 class Rag:
     """A fixed template around retrieved passages. Two in five tenants use a framework's template, as strangers to them do."""
 
-    family = "RAG app"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template = rng.choice(split.of(_RAG_FRAMEWORKS if rng.random() < 0.4 else _RAG_OWN))
         self._company = company
@@ -107,8 +105,6 @@ class Rag:
 class Agent:
     """Loops of calls and observations: a history that grows, tools in every request, short answers."""
 
-    family = "agent with tools"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._system = filled(rng, rng.choice(split.of(_AGENT_SYSTEMS)), company)
         self._goals, self._observations = split.of(_GOALS), _OBSERVATIONS
@@ -129,8 +125,6 @@ class Agent:
 class Documents:
     """Translations and summaries: long texts in, one instruction, about as much out."""
 
-    family = "translation and summaries"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template = rng.choice(split.of(_DOCUMENT_TASKS))
         self._system = f"You work for {company}."
@@ -149,8 +143,6 @@ class Documents:
 
 class Smoke:
     """A monitor that asks the same few things around the clock."""
-
-    family = "smoke tests"
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         patterns = split.of(_SMOKE)

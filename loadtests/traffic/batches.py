@@ -42,8 +42,6 @@ _MOODS = "angry polite confused hurried cheerful doubtful".split()
 class Classification:
     """One template, an item that never comes twice, an answer of a word or two; some thousands an hour, at night or by day."""
 
-    family = "classification batch"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template, self._company = rng.choice(split.of(_LABELS)), company
         self._settings = Settings(max_tokens=rng.choice((1, 4, 8)), temperature=0.0)
@@ -76,7 +74,6 @@ class Evaluation:
     A benchmark is shared with strangers who run it too.
     """
 
-    family = "evaluation harness"
     PUBLIC = 4
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:  # noqa: ARG002
@@ -98,8 +95,6 @@ class Synthetic:
     """Made-up data for a product's own tests: one template, fresh slots, long answers, hot sampling. An honest job in a
     harvest's clothes.
     """
-
-    family = "synthetic data job"
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template, self._company = rng.choice(split.of(_SYNTHETIC)), company
@@ -124,8 +119,6 @@ class Synthetic:
 class Reseller:
     """One key, many end users of every kind, told apart by the `user` field at best."""
 
-    family = "reseller"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         kinds = (Chat, Chat, Coding, Rag, Documents, Synthetic)
         self._users: list[Habit] = [rng.choice(kinds)(rng, split, company) for _ in range(rng.randrange(15, 40))]
@@ -146,8 +139,6 @@ class Reseller:
 
 class Idle:
     """A key that somebody tries out now and then: a handful of requests, all unlike."""
-
-    family = "trial key"
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:  # noqa: ARG002
         self._openings = split.of(

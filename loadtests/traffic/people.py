@@ -93,8 +93,6 @@ def filled(rng: Random, pattern: str, company: str = "") -> str:
 class Chat:
     """People who talk: sessions of one to eight turns in the hours they are awake, each turn with the history before it."""
 
-    family = "chat"
-
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._openings, self._follow_ups = split.of(_OPENINGS), split.of(_FOLLOW_UPS)
         self._system = filled(rng, rng.choice(split.of(_CHAT_SYSTEMS)), company)
@@ -119,8 +117,6 @@ class Chat:
 
 class Coding:
     """Bursts of requests while someone programs: long contexts with code, at a low temperature."""
-
-    family = "coding assistant"
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._system = filled(rng, rng.choice(split.of(_EDITOR_SYSTEMS)), company)

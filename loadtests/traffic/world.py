@@ -1,6 +1,6 @@
 """A gateway's days: many tenants at once, honest or not, every request at its time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -11,9 +11,19 @@ from loadtests.traffic.campaigns import Campaign, Plan
 from loadtests.traffic.people import Chat, Coding
 from loadtests.traffic.words import COMPANIES
 
-FAMILIES: Final[tuple[type, ...]] = (
-    Chat, Coding, Rag, Classification, Evaluation, Synthetic, Agent, Documents, Reseller, Smoke, Idle,
-)  # fmt: skip
+FAMILIES: Final[Mapping[str, Callable[[Random, Split, str], Habit]]] = {
+    "chat": Chat,
+    "coding assistant": Coding,
+    "RAG app": Rag,
+    "classification batch": Classification,
+    "evaluation harness": Evaluation,
+    "synthetic data job": Synthetic,
+    "agent with tools": Agent,
+    "translation and summaries": Documents,
+    "reseller": Reseller,
+    "smoke tests": Smoke,
+    "trial key": Idle,
+}
 _CLIENTS: Final = ("openai-python/2", "openai-node/6", "langchain/1", "httpx/0", "litellm/1", "curl/8")
 
 
@@ -25,9 +35,9 @@ class World:
         self.senders: list[Sender] = []
         self._habits: list[tuple[Sender, Habit]] = []
         self._campaigns: list[tuple[list[Sender], Campaign]] = []
-        for kind in FAMILIES:
+        for family in FAMILIES:
             for index in range(per_family):
-                self._settle(kind, index)
+                self._settle(family, index)
         for plan in plans:
             self._attack(plan)
 
@@ -45,11 +55,11 @@ class World:
         calls.sort(key=lambda call: call.at)
         return calls
 
-    def _settle(self, kind: type, index: int) -> None:
-        rng = Random(f"{self._split.name} {self._seed} {kind.family} {index}")
-        name = f"{kind.family.replace(' ', '-')}-{self._split.name.lower()}-{self._seed}-{index}"
-        sender = self._sender(rng, name, name, kind.family, attack=False)
-        self._habits.append((sender, kind(rng, self._split, self._company(rng))))
+    def _settle(self, family: str, index: int) -> None:
+        rng = Random(f"{self._split.name} {self._seed} {family} {index}")
+        name = f"{family.replace(' ', '-')}-{self._split.name.lower()}-{self._seed}-{index}"
+        sender = self._sender(rng, name, name, family, attack=False)
+        self._habits.append((sender, FAMILIES[family](rng, self._split, self._company(rng))))
 
     def _attack(self, plan: Plan) -> None:
         """Every key has an account of its own, as bought ones have."""

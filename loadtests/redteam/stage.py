@@ -1,0 +1,110 @@
+"""Starts what is attacked: bare vLLM, or Sluice, serving the victim (random, float32) and the demo model."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.auth.store import KeyStore
+from gateway.config import load
+from loadtests.redteam import victim
+from loadtests.redteam.attack import Mode
+from loadtests.servers import Server, start_bare, start_sluice
+
+VICTIM, DEMO = "victim", "demo"
+ENGINE = {
+    "enforce_eager": True,
+    "max_num_seqs": 64,
+    "max_num_batched_tokens": 2048,
+    "block_size": 32,
+    "kv_cache_memory": "64MiB",
+}
+LEAKY = ("--max-logprobs", "20", "--enable-prompt-tokens-details")
+"""vLLM's own default bound, stated; and the cache hits of a prompt told, as many servers do."""
+PROCESSED = ("--logprobs-mode", "processed_logprobs")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One port that serves one model."""
+
+    port: int
+    model: str
+
+
+class Stage:
+    """The servers of one mode. `keys(n)` are those of n tenants, no two of one."""
+
+    def __init__(self, doors: Mapping[str, Door], servers: Sequence[Server], store: KeyStore | None) -> None:
+        self.doors, self._servers, self._store = doors, servers, store
+        self._made = 0
+
+    def keys(self, count: int) -> list[str]:
+        """Bare vLLM knows no keys."""
+        if self._store is None:
+            return [""] * count
+        self._made += count
+        made = range(self._made - count, self._made)
+        return [self._store.create(name=f"red-{n}", tenant=f"red-{n}", now=time.time())[1] for n in made]
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.stop()
+
+
+def models(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Their entries in a configuration; `folder` is the victim's."""
+    entries = {
+        VICTIM: {
+            "name": VICTIM,
+            "checkpoints": {"cpu": {"source": str(folder), "format": "bf16"}},
+            "engine": ENGINE | {"dtype": "float32"},
+        },
+        DEMO: {
+            "name": DEMO,
+            "checkpoints": {"cpu": {"source": "demo:bf16", "format": "bf16"}},
+            "engine": ENGINE | {"dtype": "bfloat16"},
+        },
+    }
+    return [entries[name] for name in names]
+
+
+def bare(scratch: Path, weights: Path, names: Sequence[str], extra: Sequence[str] = LEAKY) -> Stage:
+    """One vLLM server for each model."""
+    with ExitStack() as started:
+        servers = {}
+        for name in names:
+            file = scratch / f"bare-{name}.yaml"
+            file.write_text(yaml.safe_dump({"models": models(weights, [name]), "state_dir": str(scratch / "none")}))
+            servers[name] = start_bare(load(file), str(file), scratch, extra)
+            started.callback(servers[name].stop)
+        started.pop_all()
+    doors = {name: Door(server.ports["own"], name) for name, server in servers.items()}
+    return Stage(doors, list(servers.values()), None)
+
+
+def sluice(scratch: Path, weights: Path, names: Sequence[str], gateway: Mapping[str, Any]) -> Stage:
+    """One Sluice for all models; `gateway` are its settings."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    base = scratch / "base.yaml"
+    raw = {"models": models(weights, names), "gateway": dict(gateway), "ray": {"dashboard": False, "logical_cpus": 16}}
+    base.write_text(yaml.safe_dump(raw))
+    server = start_sluice(base, scratch / "run", haproxy=False)
+    store = KeyStore(load(scratch / "run" / "sluice.yaml").keys_file)
+    return Stage({name: Door(server.ports["own"], name) for name in names}, [server], store)
+
+
+def start(mode: Mode, scratch: Path, weights: Path, names: Sequence[str], gateway: Mapping[Mode, Any]) -> Stage:
+    if mode is Mode.BARE:
+        return bare(scratch, weights, names)
+    return sluice(scratch / mode.name.lower(), weights, names, gateway[mode])
+
+
+def make_victim(scratch: Path, seed: int) -> Path:
+    weights = scratch / "victim"
+    victim.make(weights, seed)
+    return weights
