@@ -72,7 +72,7 @@ class Policy:
     max_requests: int = 1024
     max_tokens: int = 2_000_000
     tenant_share: float = 0.5
-    reserve: float = 0.0625
+    reserve: float = 0.2
     shares: Mapping[Priority, float] = field(default_factory=lambda: DEFAULT_SHARES)
     retry_max_s: int = 300
 

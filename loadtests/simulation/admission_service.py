@@ -1,9 +1,11 @@
 """A simulated service in front of which the queue stands: sequences that take their time, clients that come back when told."""
 
 import heapq
+import math
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from gateway.admission.fair_queue import FairQueue
@@ -49,7 +51,9 @@ class Service:
     at_start: Callable[[Client], None] = lambda _client: None
 
     def __post_init__(self) -> None:
-        self.queue = FairQueue(self.policy, Capacity(self.sequences, self.prefill))
+        self.queue = FairQueue(
+            self.policy, Capacity(math.ceil(self.sequences / (1 - self.policy.reserve)), self.prefill)
+        )
         self.now = 0.0
         self._random = random.Random(self.seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -61,7 +65,8 @@ class Service:
 
     def run(self, clients: Iterable[Client], until: float = float("inf")) -> None:
         for client in clients:
-            self.at(client.at, lambda client=client: self._offer(client))
+            self.at(client.at, partial(self._offer, client))
+        entry: Entry | None
         while self._events and self._events[0][0] <= until:
             when, _, what = heapq.heappop(self._events)
             self.busy += self.queue.sequences * (when - self.now)
