@@ -67,7 +67,7 @@ def models(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
         DEMO: {
             "name": DEMO,
             "checkpoints": {"cpu": {"source": "demo:bf16", "format": "bf16"}},
-            "engine": ENGINE | {"dtype": "bfloat16"},
+            "engine": ENGINE | {"dtype": "bfloat16", "kv_cache_memory": "256MiB"},
         },
     }
     return [entries[name] for name in names]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from random import Random
 
-from loadtests.traffic.call import DAY_S, Clock, Draft, Message, Settings, Split, office_hour, size
+from loadtests.traffic.call import DAY_S, Clock, Draft, Message, Settings, Split, any_hour, office_hour, size
 from loadtests.traffic.people import filled
 from loadtests.traffic.words import ADJECTIVES, LANGUAGES, NOUNS, PLACES, TOPICS, VERBS, paragraph
 
@@ -80,11 +80,12 @@ class Rag:
         patterns = split.of(_QUESTIONS)
         self._asked = [self._question(rng, rng.choice(patterns)) for _ in range(rng.randrange(30, 150))]
         self._patterns = patterns
-        self._settings = Settings(max_tokens=512, temperature=rng.choice((0.0, 0.1, 0.3)))
-        self._requests = size(rng, 120, 30, 500)
+        self._settings, self._tokens = Settings(temperature=rng.choice((0.0, 0.1, 0.3))), rng.choice((60, 120, 300))
+        self._requests = size(rng, 120, 30, 1200, 0.9)
+        self._hour = rng.choice((office_hour, office_hour, any_hour))
 
     def day(self, rng: Random, number: int) -> Iterator[Draft]:  # noqa: ARG002
-        for _ in range(size(rng, self._requests, 10, 800, 0.4)):
+        for _ in range(size(rng, self._requests, 10, 1500, 0.3)):
             # A question is often asked again: the commonest far more often than the rest.
             if rng.random() < 0.6:
                 question = self._asked[min(int(rng.paretovariate(0.8)), len(self._asked)) - 1]
@@ -92,7 +93,7 @@ class Rag:
                 question = self._question(rng, rng.choice(self._patterns))
             found = "\n".join(rng.sample(self._passages, 3))
             text = self._template.format(c=self._company, d=found, q=question)
-            yield Draft(office_hour(rng), (("user", text),), self._settings, size(rng, 90, 10, 512))
+            yield Draft(self._hour(rng), (("user", text),), self._settings, size(rng, self._tokens, 10, 512))
 
     @staticmethod
     def _question(rng: Random, pattern: str) -> str:
@@ -109,11 +110,11 @@ class Agent:
         self._system = filled(rng, rng.choice(split.of(_AGENT_SYSTEMS)), company)
         self._goals, self._observations = split.of(_GOALS), _OBSERVATIONS
         self._settings = Settings(max_tokens=1024, temperature=rng.choice((0.0, 0.2, 0.7)), tools=True)
-        self._runs = rng.randrange(5, 40)
+        self._runs, self._hour = rng.randrange(5, 40), rng.choice((office_hour, any_hour))
 
     def day(self, rng: Random, number: int) -> Iterator[Draft]:  # noqa: ARG002
         for _ in range(size(rng, self._runs, 2, 60)):
-            clock = Clock(rng, office_hour(rng))
+            clock = Clock(rng, self._hour(rng))
             history: list[Message] = [("system", self._system), ("user", filled(rng, rng.choice(self._goals)))]
             for _ in range(size(rng, 6, 2, 20)):
                 action = f"lookup({rng.choice(NOUNS)}, {rng.randrange(999)})"
@@ -130,11 +131,11 @@ class Documents:
         self._system = f"You work for {company}."
         self._languages = rng.sample(LANGUAGES, 3)
         self._settings = Settings(max_tokens=2048, temperature=0.3)
-        self._requests = size(rng, 60, 10, 300)
+        self._requests = size(rng, 60, 10, 800, 0.9)
 
     def day(self, rng: Random, number: int) -> Iterator[Draft]:  # noqa: ARG002
         clock = Clock(rng, office_hour(rng))
-        for _ in range(size(rng, self._requests, 5, 500, 0.4)):
+        for _ in range(size(rng, self._requests, 5, 1000, 0.4)):
             document = paragraph(rng, rng.randrange(5, 25))
             words = {"l": rng.choice(self._languages), "a": rng.choice(ADJECTIVES), "p": rng.choice(PLACES)}
             messages = (("system", self._system), ("user", self._template.format(d=document, **words)))

@@ -35,6 +35,9 @@ _SYNTHETIC = (
     "Write a short dialogue in which {m} returns a {a} {n} to the {c} counter and is {mood}.",
     "Draft a {mood} restaurant review from {p} mentioning {t} and a {n}; it is for {c}'s demo shop.",
     "Compose a fictional news item for {c}'s test site: {m}, {p}, a {a} {n}.",
+    "Write five question and answer pairs for the help pages of {c} on {t} and the {a} {n}.",
+    "Generate three diverse example requests a {mood} visitor of {c} in {p} may type, with ideal replies. Product: {n}.",
+    "Create a quiz task on {t} for new staff of {c}, with the solution explained. Include a {a} {n}.",
 )
 _MOODS = "angry polite confused hurried cheerful doubtful".split()
 
@@ -45,11 +48,12 @@ class Classification:
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template, self._company = rng.choice(split.of(_LABELS)), company
         self._settings = Settings(max_tokens=rng.choice((1, 4, 8)), temperature=0.0)
-        self._items, self._per_s = size(rng, 300, 60, 900), rng.uniform(0.5, 4.0)
+        self._items = size(rng, 300, 60, 2500, 0.9)
+        self._per_s = rng.choice((self._items / DAY_S, rng.uniform(0.5, 4.0), rng.uniform(0.5, 4.0)))
 
     def day(self, rng: Random, number: int) -> Iterator[Draft]:  # noqa: ARG002
         clock = Clock(rng, rng.uniform(0, 20) * 3600)
-        for _ in range(size(rng, self._items, 30, 1200, 0.3)):
+        for _ in range(size(rng, self._items, 30, 3000, 0.3)):
             text = self._template.format(c=self._company, d=paragraph(rng, rng.randrange(1, 5)))
             yield Draft(clock.batch(self._per_s), (("user", text),), self._settings, self._settings.max_tokens)
 
@@ -92,18 +96,19 @@ class Evaluation:
 
 
 class Synthetic:
-    """Made-up data for a product's own tests: one template, fresh slots, long answers, hot sampling. An honest job in a
-    harvest's clothes.
+    """Made-up data for a product's own tests: one template, fresh slots, long answers, hot sampling, now and then all day long.
+    An honest job in a harvest's clothes.
     """
 
     def __init__(self, rng: Random, split: Split, company: str) -> None:
         self._template, self._company = rng.choice(split.of(_SYNTHETIC)), company
-        self._settings = Settings(max_tokens=600, temperature=rng.choice((0.8, 1.0)), top_p=0.95)
-        self._items, self._per_s = size(rng, 150, 40, 600), rng.uniform(0.2, 2.0)
+        self._settings = Settings(max_tokens=1024, temperature=rng.choice((0.8, 1.0)), top_p=rng.choice((0.95, 1.0)))
+        self._items, self._tokens = size(rng, 200, 40, 2000, 0.9), rng.choice((120, 220, 420))
+        self._per_s = rng.choice((self._items / DAY_S, rng.uniform(0.2, 2.0), rng.uniform(0.2, 2.0)))
 
     def day(self, rng: Random, number: int) -> Iterator[Draft]:  # noqa: ARG002
         clock, pick = Clock(rng, rng.uniform(0, 20) * 3600), rng.choice
-        for _ in range(size(rng, self._items, 20, 800, 0.3)):
+        for _ in range(size(rng, self._items, 20, 2500, 0.3)):
             text = self._template.format(
                 c=self._company,
                 a=pick(ADJECTIVES),
@@ -113,7 +118,9 @@ class Synthetic:
                 t=pick(TOPICS),
                 mood=pick(_MOODS),
             )
-            yield Draft(clock.batch(self._per_s), (("user", text),), self._settings, size(rng, 220, 40, 600))
+            yield Draft(
+                clock.batch(self._per_s), (("user", text),), self._settings, size(rng, self._tokens, 40, 1024, 0.4)
+            )
 
 
 class Reseller:

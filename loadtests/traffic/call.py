@@ -113,6 +113,11 @@ def office_hour(rng: Random) -> float:
     return min(max(rng.gauss(peak, 2.2), 0.2), 23.0) * 3600.0
 
 
+def any_hour(rng: Random) -> float:
+    """A second of the day, for users all over the world."""
+    return rng.uniform(0.0, DAY_S)
+
+
 def size(rng: Random, median: float, least: int, most: int, spread: float = 0.7) -> int:
     """A log-normal count between two bounds."""
     return int(min(max(median * rng.lognormvariate(0.0, spread), least), most))

@@ -47,6 +47,7 @@ PLANS = (
     Plan("hydra, 50 % cover, human hours", attacks.templates, 100, 100, cover=0.5, human=True),
     Plan("hydra, 90 % cover", attacks.templates, 100, 25, cover=0.9, human=True),
     Plan("slow drip", attacks.templates, 100, 26, days=5, human=True),
+    Plan("hydra, adaptive", attacks.paraphrased, 100, 40, cover=0.5, human=True, median_tokens=150),
     Plan("forwarded users", attacks.templates, 20, 60, human=True, forwarded=True),
 )
 
