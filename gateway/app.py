@@ -33,6 +33,7 @@ from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
+from gateway.pool.failover import Failover
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.queue_metrics import QueueMetrics, QueueReading
 
@@ -155,6 +156,7 @@ class GatewayApp:
                     "admission": _admission_status(front.admission),
                     "engines": [_engine_status(channel) for channel in front.pool.channels],
                     "refused": front.pool.refused,
+                    "failover": _failover_status(front.pool.failover),
                 }
                 for front in self._fronts
             ],
@@ -216,6 +218,11 @@ def _admission_status(admission: Admission) -> dict[str, Any]:
         "promised": status.promised,
         "refused": _refused(admission),
     }
+
+
+def _failover_status(failover: Failover) -> dict[str, Any]:
+    """Requests that went on with another engine, those asked of a second one as well, and those that ended, by error."""
+    return {"moved": failover.moved, "hedged": failover.hedged, "ended": dict(failover.ended)}
 
 
 def _queue_reading(admission: Admission) -> QueueReading:

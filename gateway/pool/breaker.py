@@ -1,6 +1,6 @@
 """When an engine that failed may be given work again: a circuit breaker, and a budget for second attempts. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FIRST_S, MOST_S = 1.0, 30.0
 FORGIVEN_S = 60.0
@@ -39,18 +39,19 @@ class RetryBudget:
 
     reserve: float
     ratio: float
-    balance: float = -1.0
-    at: float = 0.0
+    balance: float = field(init=False)
+    at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.balance = self.reserve
 
     def earn(self) -> None:
         self.balance = min(self.reserve, self.balance + self.ratio)
 
     def spend(self, now: float) -> bool:
         """Whether one more attempt is granted."""
-        if self.balance < 0:
-            self.balance, self.at = self.reserve, now
-        self.balance = min(self.reserve, self.balance + self.reserve * (now - self.at) / FORGIVEN_S)
-        self.at = now
+        refill = 0.0 if self.at is None else self.reserve * (now - self.at) / FORGIVEN_S
+        self.balance, self.at = min(self.reserve, self.balance + refill), now
         if self.balance < 1:
             return False
         self.balance -= 1

@@ -299,7 +299,7 @@ class EnginePool:
                 self._end(flight, lost())
                 continue
             if output.finish_reason is not None:
-                self.failover.budget.earn()
+                self.failover.succeeded()
                 self._chooser.ended(flight)
                 self._forget(flight)
         channel.pace.step(time.monotonic(), busy=channel.requests > 0)

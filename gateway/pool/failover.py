@@ -41,6 +41,11 @@ class Failover:
         self.budget = RetryBudget(self.policy.retry_reserve, self.policy.retry_ratio)
         self.hedges = RetryBudget(self.policy.hedge_reserve, self.policy.hedge_ratio)
 
+    def succeeded(self) -> None:
+        """A request has ended well."""
+        self.budget.earn()
+        self.hedges.earn()
+
     def end(self, flight: Flight, now: float, *, died: bool, planned: bool) -> SluiceError | None:
         """The error it ends with; None: it goes on elsewhere. `died`: the engine's fault may be this request's doing; `planned`:
         the engine was on its way out, so moving its requests is no retry.

@@ -55,11 +55,7 @@ class Target:
 
     async def engines(self) -> list[Engine]:
         """Raises httpx.HTTPError if no gateway answers. An update may have replaced it, and moved its management port."""
-        state = RunState.read(self.state_dir)
-        if state is None or not state.management:
-            raise httpx.ConnectError("no gateway is known")
-        status = (await self.watcher.get(f"{state.management[-1]}/status")).json()
-        listed = next(model["engines"] for model in status["models"] if model["name"] == self.model)
+        listed = (await self._model())["engines"]
         return [
             Engine(
                 one["id"],
@@ -71,6 +67,18 @@ class Target:
             )
             for one in listed
         ]
+
+    async def hedged(self) -> int:
+        """First tokens that a second engine was asked for, since the gateway started."""
+        return int((await self._model())["failover"]["hedged"])
+
+    async def _model(self) -> dict[str, Any]:
+        state = RunState.read(self.state_dir)
+        if state is None or not state.management:
+            raise httpx.ConnectError("no gateway is known")
+        status = (await self.watcher.get(f"{state.management[-1]}/status")).json()
+        found: dict[str, Any] = next(model for model in status["models"] if model["name"] == self.model)
+        return found
 
     async def key(self, tenant: str) -> str:
         """A new one, by `sluice keys create`."""

@@ -103,7 +103,8 @@ def test_a_folder_whose_configuration_cannot_be_read(tmp_path: Path, content: st
     assert refusal(model(cpu=checkpoint(str(tmp_path))), "cpu").endswith("is not a model configuration")
 
 
-def test_a_hub_id_is_taken_at_its_word():
+def test_a_hub_id_is_taken_at_its_word_where_the_hub_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     served = resolve(model(cuda=checkpoint("organisation/model", "awq")), "cuda", "f")
     assert served.path == "organisation/model"
 

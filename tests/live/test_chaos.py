@@ -12,7 +12,7 @@ from tests.live.harness import MODEL, Sluice
 
 pytestmark = [pytest.mark.destructive(order=5), pytest.mark.slow, pytest.mark.timeout(600)]
 
-FAULTS = ("core", "slow", "controller")
+FAULTS = ("core", "controller")
 ENGINES = 2
 
 

@@ -304,3 +304,15 @@ async def test_hedges_are_few(engine, gateway):
     await soon(lambda: len(left.core.ids) + len(right.core.ids) == 15, 5, "three of twelve asked twice")
     await asyncio.sleep(0.1)
     assert (len(left.core.ids) + len(right.core.ids), one.pool.failover.hedged) == (15, 3)
+
+
+async def test_successes_earn_hedges(engine, gateway):
+    left, right, one = engine("left"), engine("right"), gateway(hedge_after_s=0.02, hedge_reserve=1, hedge_ratio=1)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    for number in range(3):
+        name = f"r{number}"
+        await begin(one, name)
+        await soon(lambda name=name: name in left.core.requests and name in right.core.requests, 5, "asked twice")
+        left.core.say(name, tokens=[5], finish=FinishReason.LENGTH)
+        await told(one)
