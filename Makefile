@@ -17,7 +17,7 @@ PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev
 	done; echo python3)
 INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
 
-.PHONY: help setup dev run check format test bench chaos train lock clean
+.PHONY: help setup dev run check format test bench chaos loadtest soak train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ bench: dev ## Overhead beside bare vLLM, side by side on this machine
 
 chaos: dev ## Faults under load, one after another; ARGS="--quick" or ARGS="--faults core,cut"
 	@exec $(BIN)/python -m loadtests.chaos $(ARGS)
+
+loadtest: dev ## Locust: three minutes of mixed load, judged by loadtests/slo.yaml; ARGS="burst" or ARGS="ramp"
+	@exec $(BIN)/python -m loadtests.suite $(ARGS)
+
+soak: dev ## Locust for 30 minutes: memory growth, leaked slots, files, reservations; ARGS="--minutes 10"
+	@exec $(BIN)/python -m loadtests.suite soak $(ARGS)
 
 train: setup ## Train the embedded demo model again
 	@exec $(BIN)/python -m deployments.demo_model.train $(ARGS)

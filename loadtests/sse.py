@@ -11,6 +11,11 @@ class ChunkedBody:
         self._last = False
         self.done = False
 
+    @property
+    def rest(self) -> bytes:
+        """What has come and belongs to no complete chunk: once `done`, bytes after the end of the response."""
+        return self._rest
+
     def feed(self, data: bytes) -> bytes:
         """The payload that became complete. Raises ValueError on bytes that are no chunk."""
         if self._rest:

@@ -13,6 +13,8 @@ from gateway.http.tickets import refused
 
 COMMENT = b": waiting\n\n"
 """What a stream's client hears meanwhile; to a parser of server-sent events it says nothing."""
+TIMING = b"server-timing"
+"""How long the request waited, in the header's own form: a comment says it to a stream that was begun before it was known."""
 
 
 class Turnstile:
@@ -28,7 +30,8 @@ class Turnstile:
             task.cancel()
 
     async def permit(self, admission: Admission, ticket: Ticket, reply: Reply, *, stream: bool) -> Permit:
-        """The right to start. A stream that waits is begun with comments, and what is raised becomes its last event.
+        """The right to start, its wait told to the client. A stream that waits is begun with comments, and what is raised
+        becomes its last event.
 
         Raises the refusal's error, ShuttingDown, or ClientGone if a client takes nothing of what it is sent.
         """
@@ -54,8 +57,12 @@ class Turnstile:
             raise _closing() from None
         finally:
             self._waiting.discard(me)
+        waited = b"" if isinstance(answer, Refusal) else b"queue;dur=%.1f" % (answer.waited_s * 1e3)
         if writer is not None:
+            writer.write(waited and b": " + waited + b"\n\n")
             await _flushed(writer, answer)
+        elif waited:
+            reply.extra.append((TIMING, waited))
         if isinstance(answer, Refusal):
             raise refused(answer)
         return answer

@@ -20,6 +20,7 @@ def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
             "haproxy": {"enabled": True, "port": haproxy, "stats_port": stats, "metrics_port": metrics},
             "drain_s": 5,
             "debug_headers": True,
+            "admission": {"tiers": {"metered": {"key_concurrency": 2}}},
         },
         "models": [
             model("sluice-demo", "demo:int8", "int8-w8a8"),

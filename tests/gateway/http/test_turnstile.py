@@ -14,7 +14,7 @@ from gateway.admission.ticket import Capacity, Policy, Ticket
 from gateway.errors import DeadlineExpired, QueueFull, ShuttingDown, SluiceError, TenantQueueFull
 from gateway.http.body import ClientGone
 from gateway.http.reply import Reply
-from gateway.http.turnstile import COMMENT, Turnstile
+from gateway.http.turnstile import COMMENT, TIMING, Turnstile
 from tests.waiting import soon
 
 
@@ -62,9 +62,11 @@ async def taken(turnstile: Turnstile, admission: Admission, client: Client, *, s
 
 async def test_who_need_not_wait_is_sent_nothing() -> None:
     admission, client = gate(), Client()
-    with await taken(Turnstile(), admission, client):
+    reply = Reply(client.send, "r")
+    with await Turnstile().permit(admission, ticket("other"), reply, stream=True):
         assert admission.status().running == 1
     assert client.messages == []
+    assert reply.extra == [(TIMING, b"queue;dur=0.0")], "the answer's headers will tell that it did not wait"
     assert is_empty(admission)
 
 
@@ -74,10 +76,11 @@ async def test_a_stream_that_waits_hears_comments_and_begins_once() -> None:
     with await turnstile.permit(admission, ticket(), reply, stream=True):
         waiting = asyncio.create_task(turnstile.permit(admission, ticket("b"), reply, stream=True))
         await soon(lambda: client.body.count(COMMENT) >= 3, 5)
-    with await waiting:
+    with await waiting as permit:
         await reply.write(b"data: 1\n\n")
     assert client.starts == [200]
-    assert client.body == COMMENT * client.body.count(COMMENT) + b"data: 1\n\n"
+    told = b": queue;dur=%.1f\n\n" % (permit.waited_s * 1e3)
+    assert client.body == COMMENT * client.body.count(COMMENT) + told + b"data: 1\n\n"
     assert is_empty(admission)
 
 

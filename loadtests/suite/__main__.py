@@ -1,0 +1,159 @@
+"""`python -m loadtests.suite [mixed|burst|ramp|soak|day|trace]`: starts Sluice, loads it with Locust, judges, reports."""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import yaml
+from rich.console import Console
+
+from gateway.config import load
+from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
+from loadtests.bench.probe import machine
+from loadtests.bench.results import without_paths
+from loadtests.servers import Server, start_sluice
+from loadtests.suite.gate import comparable, judge, read_objectives
+from loadtests.suite.knee import Step, knee, points
+from loadtests.suite.measures import measure
+from loadtests.suite.presets import ARRIVALS, PRESETS, SLO, Preset
+from loadtests.suite.report import html, markdown, verdict_lines
+from loadtests.suite.results import SCHEMA, Results, last, write
+from loadtests.suite.sampler import growth
+from loadtests.suite.session import Finding, Target, perform
+
+RESULTS = ROOT / "loadtests" / "results"
+METERED = {"metered": {"key_concurrency": 2}}
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="python -m loadtests.suite", description="Locust against a Sluice of its own.")
+    root.add_argument("suite", nargs="?", choices=sorted(PRESETS), default="mixed", help="(default: mixed)")
+    root.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml", help="what Sluice serves")
+    root.add_argument("--slo", type=Path, default=SLO, help="objectives (default: loadtests/slo.yaml)")
+    root.add_argument("--out", type=Path, default=ROOT / "loadtests" / "reports", help="folder for report and summary")
+    root.add_argument("--save", action="store_true", help="keep the result as the baseline of later runs")
+    root.add_argument("--minutes", type=float, help="instead of the suite's own")
+    root.add_argument("--users", type=int, help="instead of the suite's own")
+    root.add_argument("--rate", type=float, help="requests/s of each user, in a poisson suite")
+    root.add_argument("--arrivals", choices=ARRIVALS, help="instead of the suite's own")
+    root.add_argument("--personas", help="comma-separated, as name or name=weight")
+    root.add_argument("--trace", type=Path, help="CSV or Mooncake JSON lines, for suites trace and day")
+    root.add_argument("--trace-speed", type=float, help="replay so many times faster")
+    root.add_argument("--trace-scale", type=float, help="divide the trace's token counts by this")
+    root.add_argument("--workers", type=int, default=0, help="Locust worker processes (default: one process for all)")
+    root.add_argument("--seed", type=int, default=1)
+    return root
+
+
+def chosen(arguments: argparse.Namespace) -> Preset:
+    """The named suite, changed by whatever was given."""
+    names = {field.name for field in msgspec.structs.fields(Preset)}
+    given = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
+    if "trace" in given:
+        given["trace"] = str(given["trace"].resolve())
+    return msgspec.structs.replace(PRESETS[arguments.suite], **given)
+
+
+def start(base: Path, folder: Path) -> tuple[Server, Target]:
+    """`base` with a tier for the over-limit tenant."""
+    raw = yaml.safe_load(base.read_text(encoding="utf-8"))
+    raw.setdefault("gateway", {}).setdefault("admission", {}).setdefault("tiers", {}).update(METERED)
+    file = folder / "base.yaml"
+    file.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    server = start_sluice(file, folder / "sluice", haproxy=False)
+    running = folder / "sluice" / "sluice.yaml"
+    management = load(running).gateway.management
+    words = [sys.executable, "-m", "gateway.cli", "keys", "-c", str(running), "create", "--name", "metered"]
+    made = subprocess.run(
+        [*words, "--tenant", "metered", "--tier", "metered"], capture_output=True, text=True, check=True
+    )
+    target = Target(
+        url=f"http://127.0.0.1:{server.ports['own']}",
+        management=f"http://{management.host}:{management.port}",
+        model=server.model,
+        key=server.key,
+        metered_key=made.stdout.split()[0],
+        pids=server.pids,
+        config=server.settings,
+    )
+    return server, target
+
+
+def results_of(arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target) -> Results:
+    objectives = read_objectives(arguments.slo)
+    run = finding.run
+    measures = measure(run.records, run.end - run.begin, objectives.good)
+    memory = growth(finding.samples)
+    values = measures.values() | ({"memory_growth_mib": memory[0].growth_mib} if memory else {})
+    baseline = last(RESULTS, arguments.suite)
+    ramp = points(run.records, [Step(*step) for step in run.steps])
+    return Results(
+        schema=SCHEMA,
+        suite=arguments.suite,
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(run.begin)),
+        command=without_paths(["python", "-m", "loadtests.suite", *sys.argv[1:]], {str(ROOT): "."}),
+        seed=arguments.seed,
+        commit=commit(),
+        machine=machine(),
+        versions=versions(),
+        config=target.config,
+        options=without_paths(msgspec.structs.asdict(preset), {str(ROOT): "."}),
+        unloaded=finding.unloaded,
+        comparable=comparable(values, finding.unloaded),
+        measures=measures,
+        verdicts=judge(objectives, values, finding.unloaded, baseline[1] if baseline else None),
+        memory=memory,
+        leaks=finding.leaks,
+        ramp=ramp,
+        knee=knee(ramp),
+        baseline=baseline[0] if baseline else None,
+    )
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    begun, preset = time.monotonic(), chosen(arguments)
+    read_objectives(arguments.slo)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/dim]  {text}")
+
+    with tempfile.TemporaryDirectory(prefix="sluice-suite-") as name:
+        folder = Path(name)
+        say("starting Sluice")
+        server, target = start(arguments.config, folder)
+        try:
+            finding = perform(target, preset, arguments.seed, folder, processes=arguments.workers, say=say)
+        finally:
+            server.stop()
+        results = msgspec.structs.replace(
+            results_of(arguments, preset, finding, target),
+            config=without_paths(target.config, {str(ROOT): ".", name: "<scratch>"}),
+        )
+    publish(arguments, results, finding)
+    for line in verdict_lines(results):
+        console.print(line, markup=False)
+    console.print(f"report: {arguments.out / 'report.html'}", markup=False)
+    sys.exit(int(not results.met))
+
+
+def publish(arguments: argparse.Namespace, results: Results, finding: Finding) -> None:
+    """Report, summary and figures; with --save, the figures become the baseline."""
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.html").write_text(html(results, finding.run, finding.samples), encoding="utf-8")
+    (out / "summary.md").write_text(markdown(results), encoding="utf-8")
+    write(results, out / "results.json")
+    if arguments.save:
+        write(results, RESULTS / f"suite-{results.suite}-{time.strftime('%Y-%m-%d-%H%M%S')}.json")
+
+
+if __name__ == "__main__":
+    main()

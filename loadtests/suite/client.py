@@ -1,0 +1,140 @@
+"""One keep-alive connection on a plain blocking socket: cheap, and cooperative wherever gevent has patched sockets.
+
+Nothing is decoded while a stream runs; what came and when goes into an Exchange, to be read after its end.
+"""
+
+import re
+import socket
+import time
+from dataclasses import dataclass
+
+from loadtests.client import Exchange
+from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, read_head
+
+PIECE = 1 << 16
+_QUEUE = re.compile(rb"queue;dur=([0-9.]+)")
+
+
+@dataclass(frozen=True)
+class Leave:
+    """When a client goes away by itself: after so many events, or so many seconds without waiting for any."""
+
+    events: int = 0
+    seconds: float = 0.0
+
+
+class Connection:
+    """One request at a time. What goes wrong is told by `Exchange.error`, never raised."""
+
+    def __init__(self, host: str, port: int, stall_s: float) -> None:
+        """`stall_s`: how long the server may be silent."""
+        self._address, self._stall_s = (host, port), stall_s
+        self._socket: socket.socket | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._socket is not None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, payload: bytes, leave: Leave | None = None) -> Exchange:
+        """Send one whole request and read all of its answer, or go away in mid-stream as `leave` says."""
+        reused = self.open
+        exchange = self._attempt(payload, leave)
+        if reused and exchange.error and not exchange.status:
+            # A server may close an idle connection at any time; only a fresh one that fails says something about it.
+            exchange = self._attempt(payload, leave)
+        return exchange
+
+    def _attempt(self, payload: bytes, leave: Leave | None) -> Exchange:
+        exchange = Exchange(time.perf_counter())
+        try:
+            self._converse(payload, exchange, leave)
+        except (OSError, ValueError, IndexError) as exc:
+            exchange.error = f"{type(exc).__name__}: {exc}"
+        exchange.ended = exchange.ended or time.perf_counter()
+        if exchange.error or leave is not None or exchange.headers.get(b"connection", b"").lower() == b"close":
+            self.close()
+        return exchange
+
+    def _converse(self, payload: bytes, exchange: Exchange, leave: Leave | None) -> None:
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address, timeout=self._stall_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = self._socket
+        sock.sendall(payload)
+        if leave is not None and not leave.events:
+            time.sleep(leave.seconds)
+            return
+        data = _read_head(sock, exchange)
+        body = _Body(exchange)
+        while not body.take(data) and (leave is None or len(exchange.events) < leave.events):
+            data = sock.recv(PIECE)
+            if not data:
+                if body.until_close:
+                    break
+                raise ConnectionError("closed by the server in mid-answer")
+        exchange.ended = time.perf_counter()
+        exchange.error = body.problem
+
+
+class _Body:
+    """Puts the body's pieces where they belong."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._reader = body_reader(exchange.headers)
+        is_stream = exchange.headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        self._splitter = EventSplitter() if is_stream else None
+
+    def take(self, data: bytes) -> bool:
+        """True once the body has ended."""
+        exchange = self._exchange
+        piece = self._reader.feed(data)
+        if self._splitter is None:
+            exchange.body += piece
+        elif piece:
+            if piece.startswith(b":") and (found := _QUEUE.search(piece)):
+                # A stream that was begun before its wait was over is told of it by a comment instead of the header.
+                exchange.headers[b"server-timing"] = found[0]
+            events = self._splitter.feed(piece)
+            exchange.events += events
+            exchange.arrivals += [time.perf_counter()] * len(events)
+        return self._reader.done
+
+    @property
+    def until_close(self) -> bool:
+        return isinstance(self._reader, SizedBody) and self._reader.until_close
+
+    @property
+    def problem(self) -> str:
+        surplus = isinstance(self._reader, ChunkedBody) and self._reader.done and self._reader.rest
+        return "bytes after the end of the answer" if surplus else ""
+
+
+def _read_head(sock: socket.socket, exchange: Exchange) -> bytes:
+    """Takes status and headers; what has come of the body is returned."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = sock.recv(PIECE)
+        if not piece:
+            raise ConnectionError("closed by the server before an answer")
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    exchange.status, exchange.headers = read_head(head)
+    return rest
+
+
+def queue_s(headers: dict[bytes, bytes]) -> float | None:
+    """Seconds that the gateway let the request wait, by its Server-Timing; None if it does not say."""
+    found = _QUEUE.search(headers.get(b"server-timing", b""))
+    return None if found is None else float(found[1]) / 1e3
+
+
+def retry_after_s(headers: dict[bytes, bytes]) -> float | None:
+    """The header's seconds; None if there is none, or none that is a number."""
+    value = headers.get(b"retry-after", b"")
+    return float(value) if value.isdigit() else None

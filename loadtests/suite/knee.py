@@ -1,0 +1,64 @@
+"""Where a ramp bends: steps of load → throughput at each → the knee. Pure."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from loadtests.suite.record import Record
+from loadtests.suite.timeline import windows
+
+GAIN = 0.05
+FLAT_STEPS = 2
+SETTLE = 0.3
+"""Share of a step at its begin that is left out: the load of the step before still ends there."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """`users` from `begin` to `end` (Unix time)."""
+
+    users: int
+    begin: float
+    end: float
+
+
+class Point(msgspec.Struct, frozen=True):
+    users: int
+    tokens_per_s: float
+    ttft_p99_ms: float
+
+
+def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
+    """One for each step that has ended."""
+    found = []
+    for step in steps:
+        begin = step.begin + SETTLE * (step.end - step.begin)
+        (seen,) = windows(records, begin, step.end, step.end - begin - 1e-6)
+        found.append(Point(step.users, seen.tokens_per_s, seen.ttft_p99_ms))
+    return found
+
+
+def saturated(found: Sequence[Point]) -> bool:
+    """The last steps have brought hardly anything beyond what was reached before them."""
+    if len(found) <= FLAT_STEPS + 1:
+        return False
+    before = max(point.tokens_per_s for point in found[:-FLAT_STEPS])
+    return all(point.tokens_per_s < before * (1 + GAIN) for point in found[-FLAT_STEPS:])
+
+
+def knee(found: Sequence[Point]) -> Point | None:
+    """The point furthest above the straight line from the first to the highest throughput: beyond it, more load buys less than it
+    did on average (Satopää et al., "Finding a Kneedle in a Haystack", 2011). None of fewer than three points.
+    """
+    if len(found) < 3:
+        return None
+    top = max(range(len(found)), key=lambda place: found[place].tokens_per_s)
+    rising = found[: top + 1]
+    if len(rising) < 3:
+        return found[top]
+    first, last = rising[0], rising[-1]
+    width, height = last.users - first.users, last.tokens_per_s - first.tokens_per_s
+
+    def above(point: Point) -> float:
+        return (point.tokens_per_s - first.tokens_per_s) / height - (point.users - first.users) / width
+
+    return max(rising, key=above)

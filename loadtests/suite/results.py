@@ -1,0 +1,61 @@
+"""The schema of loadtests/results/suite-*.json, and the last one of a suite."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from loadtests.suite.gate import Verdict
+from loadtests.suite.knee import Point
+from loadtests.suite.measures import Measures
+from loadtests.suite.sampler import Growth
+
+SCHEMA = 1
+
+
+class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One run. `unloaded`: latencies (ms) with a single stream. `comparable` is what a later run is held against."""
+
+    schema: int
+    suite: str
+    started: str
+    command: list[str]
+    seed: int
+    commit: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+    config: dict[str, Any]
+    options: dict[str, Any]
+    unloaded: dict[str, float]
+    comparable: dict[str, float]
+    measures: Measures
+    verdicts: list[Verdict]
+    memory: list[Growth]
+    leaks: list[str]
+    ramp: list[Point]
+    knee: Point | None
+    baseline: str | None
+
+    @property
+    def met(self) -> bool:
+        return not self.leaks and all(verdict.met for verdict in self.verdicts)
+
+
+def write(results: Results, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def last(folder: Path, suite: str) -> tuple[str, Mapping[str, float]] | None:
+    """Name and comparable figures of the newest result of a suite; file names end in their date."""
+    found = sorted(folder.glob(f"suite-{suite}-[0-9]*.json"))
+    if not found:
+        return None
+    read = msgspec.json.decode(found[-1].read_bytes())
+    return found[-1].name, {name: value for name, value in read["comparable"].items() if not _is_nothing(value)}
+
+
+def _is_nothing(value: float | None) -> bool:
+    return value is None or math.isnan(value)

@@ -1,0 +1,116 @@
+"""One run of a suite against a running Sluice: one stream alone, then Locust with a sampler beside it, then what is left behind."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from loadtests.arithmetic import percentile
+from loadtests.drive import ROOT, drive
+from loadtests.load import Job
+from loadtests.prompts import prompts
+from loadtests.suite.presets import Preset
+from loadtests.suite.record import Run
+from loadtests.suite.sampler import Sample, Sampler, leaked_descriptors, read_status, sample, unsettled
+
+LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
+ALONE, ALONE_TOKENS = 24, 32
+WARM_UP, WARM_UP_STREAMS = 96, 16
+SETTLE_S = 20.0
+STOP_S = "30"
+"""How long what is in flight may take to end by itself."""
+SPARE_DESCRIPTORS = 16
+
+
+class LocustFailedError(RuntimeError):
+    """Locust ended without records."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A running Sluice. `config` is what goes into the report; `pids` lists its processes."""
+
+    url: str
+    management: str
+    model: str
+    key: str
+    metered_key: str
+    pids: Callable[[], Sequence[int]]
+    config: dict[str, Any]
+
+    def job(self, count: int, seed: int, streams: int) -> Job:
+        address = urlsplit(self.url)
+        assert address.hostname is not None
+        assert address.port is not None
+        return Job(address.hostname, address.port, self.model, prompts(count, seed), streams, ALONE_TOKENS, self.key)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`unloaded`: latencies in ms by the names of objectives; `leaks`: what an idle Sluice still holds."""
+
+    run: Run
+    samples: list[Sample]
+    unloaded: dict[str, float]
+    leaks: list[str]
+
+
+def perform(
+    target: Target, preset: Preset, seed: int, folder: Path, *, processes: int = 0, say: Callable[[str], None]
+) -> Finding:
+    """Raises LocustFailedError. `processes`: Locust workers beside a master; 0 is one process for everything."""
+    say("warming up")
+    drive(target.job(WARM_UP, seed + 1, WARM_UP_STREAMS), lambda: None)
+    say("one stream alone")
+    alone, _, _ = drive(target.job(ALONE, seed + 2, 1), lambda: None)
+    unloaded = {
+        "ttft_p99_ms": 1e3 * percentile(alone.ttft_s, 0.5),
+        "inter_token_p99_ms": 1e3 * percentile(alone.gaps_s, 0.5),
+    }
+    before = sample(target.management, target.pids(), time.time())
+    say(f"{preset.shape}, {preset.minutes:g} minutes, {preset.users} users, {preset.arrivals} arrivals")
+    with Sampler(target.management, target.pids) as sampler:
+        run = _locust(target, preset, seed, folder / "records.msgpack", processes)
+    leaks = _settled(target.management)
+    after = sample(target.management, target.pids(), time.time())
+    leaks += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
+    return Finding(run, sampler.samples, unloaded, leaks)
+
+
+def _locust(target: Target, preset: Preset, seed: int, records: Path, processes: int) -> Run:
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", target.url]
+    command += [
+        "--only-summary",
+        "--exit-code-on-error",
+        "0",
+        "--stop-timeout",
+        STOP_S,
+        "--slo",
+        "",
+        "--records",
+        str(records),
+    ]
+    command += ["--served-model", target.model, "--seed", str(seed), *preset.arguments()]
+    command += ["--processes", str(processes)] if processes else []
+    command += ["--run-time", f"{preset.minutes}m"] if preset.shape == "none" else []
+    keys = {"SLUICE_KEY": target.key, "SLUICE_METERED_KEY": target.metered_key}
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    ended = subprocess.run(command, env=os.environ | keys | path, capture_output=True, text=True, check=False, cwd=ROOT)
+    if not records.exists():
+        raise LocustFailedError(f"status {ended.returncode}: {(ended.stdout + ended.stderr)[-3000:]}")
+    return msgspec.msgpack.decode(records.read_bytes(), type=Run)
+
+
+def _settled(management: str) -> list[str]:
+    """Once the last stream has ended, nothing is held any more: at once, but for what is on its way."""
+    deadline = time.monotonic() + SETTLE_S
+    while (held := unsettled(read_status(management))) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return held

@@ -1,0 +1,143 @@
+"""A user of streams: sends what its persona plans, checks every answer, honours Retry-After, and tells the statistics."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+import gevent
+from gevent.pool import Group
+from locust import User, task
+
+from loadtests.suite import arrivals, statistics
+from loadtests.suite.client import Connection, queue_s, retry_after_s
+from loadtests.suite.record import JOURNAL, Outcome, Record, packed
+from loadtests.suite.verify import read_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loadtests.client import Exchange
+    from loadtests.suite.plan import Plan
+    from loadtests.suite.verify import Answer
+
+RETRIES = 3
+LONGEST_WAIT_S = 60.0
+END_S = 30.0
+
+
+class StreamingUser(User):
+    """Subclasses say what to send: `plan`. Closed loop: one request after another, with pauses. Poisson: each user is a source of
+    its own whose requests do not wait for each other, and the sum of N such sources is one of N times the rate.
+    """
+
+    abstract = True
+    persona: ClassVar[str] = ""
+    judged: ClassVar[bool] = True
+    """Objectives of latency and goodput count it."""
+    retries: ClassVar[bool] = True
+    at_once: ClassVar[int] = 1
+    """Requests of one turn."""
+    _serial: ClassVar[int] = 0
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        StreamingUser._serial += 1
+        self.options = environment.parsed_options
+        worker = getattr(environment.runner, "worker_index", 0)
+        self.rng = Random(f"{self.options.seed}.{worker}.{self.persona}.{StreamingUser._serial}")
+        self.model = self.options.served_model
+        address = urlsplit(self.host or environment.host or "http://127.0.0.1:8080")
+        self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
+        self._idle: list[Connection] = []
+        self._in_flight = Group()
+        self._begun = time.perf_counter()
+        self._due: Iterator[float] = arrivals.poisson(self.options.rate, self.rng)
+
+    def plan(self) -> Plan:
+        """The next request."""
+        raise NotImplementedError
+
+    def answered(self, plan: Plan, answer: Answer) -> Plan | None:
+        """A request that follows upon a right answer, at once; None if that was all."""
+        del plan, answer
+        return None
+
+    def wait_time(self) -> float:
+        """Seconds until the next turn: a pause for thought, drawn from an exponential distribution, in a closed loop."""
+        closed = self.options.arrivals == "closed" and self.options.think > 0
+        return self.rng.expovariate(1 / self.options.think) if closed else 0.0
+
+    @task
+    def turn(self) -> None:
+        self.act()
+
+    def act(self) -> None:
+        """One turn of Locust's own loop."""
+        due, closed = time.perf_counter(), self.options.arrivals == "closed"
+        if not closed:
+            due = self._begun + next(self._due)
+            gevent.sleep(max(0.0, due - time.perf_counter()))
+        for _ in range(self.at_once):
+            self._in_flight.spawn(self._converse, self.plan(), due)
+        if closed:
+            self._in_flight.join()
+
+    def on_stop(self) -> None:
+        """What is in flight may end: a cut would be one more client that left, and nobody asked for it."""
+        self._in_flight.join(timeout=END_S)
+        for connection in self._idle:
+            connection.close()
+
+    def _converse(self, plan: Plan | None, intended: float) -> None:
+        while plan is not None:
+            answer = self._until_answered(plan, intended)
+            follow = None if answer is None else self.answered(plan, answer)
+            plan, intended = follow, time.perf_counter()
+
+    def _until_answered(self, plan: Plan, intended: float) -> Answer | None:
+        """The right answer, whatever number of refusals it takes within reason; None if there was none."""
+        for attempt in range(RETRIES + 1):
+            exchange = self._send(plan)
+            wait_s = retry_after_s(exchange.headers) if exchange.status in (429, 503) else None
+            again = self.retries and wait_s is not None and attempt < RETRIES
+            answer = read_answer(exchange, plan)
+            self._tell(self._record(plan, exchange, answer, intended, refused=wait_s is not None and again))
+            if not again:
+                return None if answer.problem else answer
+            gevent.sleep(min(wait_s or 0.0, LONGEST_WAIT_S))
+        return None
+
+    def _send(self, plan: Plan) -> Exchange:
+        keys = {"main": self.options.api_key, "metered": self.options.metered_key or self.options.api_key}
+        payload = plan.payload(f"{self._host}:{self._port}", keys.get(plan.key, "sk-wrong" * (plan.key == "wrong")))
+        connection = self._idle.pop() if self._idle else Connection(self._host, self._port, self.options.stall)
+        exchange = connection.ask(payload, plan.leave)
+        if connection.open:
+            self._idle.append(connection)
+        return exchange
+
+    def _record(self, plan: Plan, exchange: Exchange, answer: Answer, intended: float, *, refused: bool) -> Record:
+        left = plan.leave is not None and not exchange.error and not exchange.status >= 400
+        outcome = Outcome.LEFT if left else Outcome.FAILED if answer.problem else Outcome.RIGHT
+        return Record(
+            at=time.time() - (time.perf_counter() - intended),
+            persona=self.persona,
+            outcome=Outcome.REFUSED if refused else outcome,
+            status=exchange.status,
+            judged=self.judged,
+            lag_s=exchange.sent - intended,
+            e2e_s=exchange.ended - intended,
+            ttft_s=None if answer.first_at is None else answer.first_at - intended,
+            queue_s=queue_s(exchange.headers),
+            prompt_tokens=answer.prompt_tokens,
+            tokens=answer.tokens,
+            gaps=packed(answer.gaps_s),
+            problem="" if refused or left else answer.problem,
+        )
+
+    def _tell(self, record: Record) -> None:
+        JOURNAL.records.append(record)
+        statistics.tell(self.environment, record)

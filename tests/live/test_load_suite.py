@@ -1,0 +1,41 @@
+"""The short form of `make loadtest`, on the Sluice that all live tests share: every answer right, and nothing left behind."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtests.suite.gate import judge, read_objectives
+from loadtests.suite.measures import measure
+from loadtests.suite.presets import PRESETS, SLO
+from loadtests.suite.record import Outcome
+from loadtests.suite.session import Target, perform
+from tests.live.harness import MODEL, Sluice
+
+pytestmark = [pytest.mark.slow]
+
+
+def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice, key: str, tmp_path: Path) -> None:
+    metered = sluice.key("over limit", "--tenant", "metered", "--tier", "metered")
+    pids = [process.pid for process in sluice.tree()]
+    target = Target(sluice.url, sluice.management, MODEL, key, metered, lambda: pids, {})
+    said: list[str] = []
+    finding = perform(target, PRESETS["smoke"], 1, tmp_path, say=said.append)
+
+    records = finding.run.records
+    found = measure(records, finding.run.end - finding.run.begin, read_objectives(SLO).good)
+    wanted = "agent chat classify extractor impatient invalid long over-limit rag".split()
+    assert [name for name, counts in found.by_persona.items() if sum(counts.values())] == wanted
+    assert found.problems == []
+    assert found.by_persona["over-limit"]["refused"] > 0, "who is over its limit is told so"
+    assert found.by_persona["impatient"]["left"] > 0
+    assert finding.leaks == []
+    assert all(one.queue_s is not None for one in records if one.outcome is Outcome.RIGHT and one.status == 200)
+    streams = [one for one in records if one.judged]
+    assert all(one.ttft_s is not None and one.ttft_s <= one.e2e_s for one in streams)
+    assert max(sample.running for sample in finding.samples) > 0, "the sampler has seen it at work"
+
+    objectives = read_objectives(SLO)
+    rate = {"error_rate": objectives.objectives["error_rate"]}
+    (verdict,) = judge(msgspec.structs.replace(objectives, objectives=rate), found.values())
+    assert verdict.line().startswith("PASS  error_rate")

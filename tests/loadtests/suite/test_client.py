@@ -1,0 +1,112 @@
+"""The suite's client: one connection, whole exchanges, and what goes wrong as a word in them."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+from loadtests.suite.client import Connection, Leave, queue_s, retry_after_s
+from loadtests.suite.plan import Plan, chat
+from loadtests.suite.verify import read_answer
+from tests.loadtests.suite.conftest import Toy
+from tests.waiting import eventually
+
+PLAN = Plan(chat("toy", [{"role": "user", "content": "Hi"}], 5, exact=True), max_tokens=5, exact=True)
+PAYLOAD = PLAN.payload("x", "sk-key")
+
+
+@pytest.fixture
+def connection(toy: Toy):
+    made = Connection("127.0.0.1", toy.server_address[1], stall_s=5)
+    yield made
+    made.close()
+
+
+def test_a_stream_is_read_whole_with_times_and_the_next_one_takes_the_same_connection(toy: Toy, connection: Connection):
+    for _ in range(3):
+        exchange = connection.ask(PAYLOAD)
+        answer = read_answer(exchange, PLAN)
+        assert (exchange.error, answer.problem, answer.text, answer.tokens) == ("", "", "0 1 2 3 .", 5)
+        assert len(answer.gaps_s) == 4
+        assert answer.first_at is not None
+        assert exchange.sent <= answer.first_at <= exchange.ended
+    assert toy.connections == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced(connection: Connection, toy: Toy):
+    connection.ask(PAYLOAD)
+    assert connection._socket is not None
+    connection._socket.shutdown(socket.SHUT_RD)
+    assert connection.ask(PAYLOAD).error == ""
+    assert toy.connections == 2
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_wait_is_known_from_the_header_or_from_a_comment(toy: Toy, connection: Connection, late: bool):
+    toy.late = late
+    exchange = connection.ask(PAYLOAD)
+    assert queue_s(exchange.headers) == (5.0125 if late else 0.0125)
+    assert read_answer(exchange, PLAN).problem == ""
+
+
+def test_who_leaves_in_mid_stream_is_gone(toy: Toy, connection: Connection):
+    toy.pause_s = 0.02
+    long = Plan(chat("toy", [], 300, exact=True), max_tokens=300, exact=True)
+    exchange = connection.ask(long.payload("x", ""), Leave(events=4))
+    assert (exchange.error, len(exchange.events), connection.open) == ("", 4, False)
+    assert not connection.ask(long.payload("x", ""), Leave(seconds=0.02)).events
+    eventually(lambda: toy.left == 2, 5, "two lost streams")
+
+
+def test_a_refusal_says_when_to_come_again(toy: Toy, connection: Connection):
+    toy.refuse = 1
+    exchange = connection.ask(PAYLOAD)
+    assert (exchange.status, retry_after_s(exchange.headers)) == (429, 1.0)
+    assert read_answer(exchange, PLAN).problem.startswith("status 429")
+    assert connection.ask(PAYLOAD).status == 200
+
+
+def answering(data: bytes) -> int:
+    """A server that answers one request with these bytes, and closes."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server, server.accept()[0] as client:
+            client.recv(65536)
+            client.sendall(data)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "closed by the server before an answer"),
+        (HEAD + b"5\r\ndata:", "closed by the server in mid-answer"),
+        (HEAD + b"0\r\n\r\nHTTP/1.1 200 OK", "bytes after the end"),
+        (HEAD + b"xyz\r\n", "ValueError"),
+        (b"nonsense\r\n\r\n", "IndexError"),
+    ],
+)
+def test_what_goes_wrong_on_the_wire_is_told_not_raised(data: bytes, said: str):
+    exchange = Connection("127.0.0.1", answering(data), 5).ask(PAYLOAD)
+    assert said in exchange.error
+    assert said in read_answer(exchange, PLAN).problem
+
+
+def test_a_silent_server_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert "timed out" in Connection("127.0.0.1", server.getsockname()[1], 0.1).ask(PAYLOAD).error
+
+
+def test_a_payload_is_one_http_request():
+    head, _, body = PAYLOAD.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    assert b"Authorization: Bearer sk-key" in head
+    assert json.loads(body) == PLAN.body
+    assert b"Authorization" not in PLAN.payload("x", "")

@@ -1,0 +1,195 @@
+"""Locust itself with the suite, against the toy server: statistics, arrivals, refusals, workers, charts, the exit status."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtests.drive import ROOT
+from loadtests.suite.record import Outcome, Record, Run
+from tests.loadtests.suite.conftest import Toy
+from tests.waiting import eventually
+
+FILE = ROOT / "loadtests" / "locustfile.py"
+LOOSE = (
+    "good: {ttft_ms: 5000, inter_token_ms: 500}\nobjectives: {error_rate: {at_most: %s}, goodput: {at_least: 0.5}}\n"
+)
+
+
+@pytest.fixture
+def started(tmp_path: Path):
+    """Starts `locust` with its output in a file; whatever is left of it is ended."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(toy: Toy, *options: str, name: str = "out") -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(FILE),
+            "--served-model",
+            "toy",
+            "--host",
+            toy.url,
+            *options,
+        ]
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            running.append(
+                subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=tmp_path,
+                    env=os.environ | {"PYTHONPATH": str(ROOT), "SLUICE_KEY": "sk-secret", "COLUMNS": "180"},
+                )
+            )  # fmt: skip
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def log(folder: Path, name: str = "out") -> str:
+    return (folder / f"{name}.log").read_text(errors="replace")
+
+
+def records(folder: Path) -> list[Record]:
+    return msgspec.msgpack.decode((folder / "records").read_bytes(), type=Run).records
+
+
+def objectives(folder: Path, error_rate: str = "0") -> str:
+    (folder / "slo.yaml").write_text(LOOSE % error_rate)
+    return str(folder / "slo.yaml")
+
+
+def test_a_closed_loop_has_a_statistic_for_each_metric_and_a_verdict(toy: Toy, started, tmp_path: Path):
+    toy.refuse, toy.pause_s = 1, 0.001
+    locust = started(
+        toy, "--headless", "-u", "4", "-r", "4", "-t", "4s", "--personas", "rag,classify=1", "--think", "0.05",
+        "--records", "records", "--slo", objectives(tmp_path),
+    )  # fmt: skip
+    assert locust.wait(60) == 0, log(tmp_path)
+    said = log(tmp_path)
+    for metric in ("TTFT", "ITL", "tokens/s", "queue", "e2e"):
+        assert re.search(rf"^{metric}\s+rag ", said, re.MULTILINE), said
+    assert re.search(r"^PASS  error_rate", said, re.MULTILINE)
+    assert "sk-secret" not in said
+    kept = records(tmp_path)
+    assert {one.persona for one in kept} == {"rag", "classify"}
+    assert [one.outcome for one in kept].count(Outcome.REFUSED) == 1
+    assert all(one.tokens == 24 and one.queue_s == 0.0125 for one in kept if one.persona == "rag" and one.tokens)
+    (late,) = [one for one in kept if one.lag_s > 0.9]
+    assert late.outcome is Outcome.RIGHT, (
+        "who was refused came back after the second it was told, and its latency has it"
+    )
+
+
+def test_wrong_answers_are_failures_and_set_the_exit_status(toy: Toy, started, tmp_path: Path):
+    """The toy accepts whatever an invalid request asks for."""
+    locust = started(
+        toy, "--headless", "-u", "2", "-r", "2", "-t", "2s", "--personas", "extractor", "--think", "0.05",
+        "--slo", objectives(tmp_path),
+    )  # fmt: skip
+    assert locust.wait(60) == 1
+    assert re.search(r"^FAIL  error_rate", log(tmp_path), re.MULTILINE)
+
+
+def test_poisson_arrivals_do_not_wait_for_answers_and_count_from_the_intended_start(toy: Toy, started, tmp_path: Path):
+    """Four users at 5/s each, answers that take half a second: a closed loop could not come to more than eight a second."""
+    toy.pause_s = 0.02
+    options = ("--arrivals", "poisson", "--rate", "5", "--personas", "rag", "--records", "records", "--slo", "")
+    locust = started(toy, "--headless", "-u", "4", "-r", "4", "-t", "5s", *options)
+    assert locust.wait(60) == 0, log(tmp_path)
+    kept = records(tmp_path)
+    assert len(kept) == pytest.approx(100, rel=0.3)
+    assert all(one.outcome is Outcome.RIGHT and one.e2e_s >= 0.4 and one.lag_s < 0.3 for one in kept)
+
+
+def test_a_trace_is_replayed_at_its_times_with_its_lengths(toy: Toy, started, tmp_path: Path):
+    lines = [
+        {"timestamp": 100 * n, "input_length": 512 * 2, "output_length": 3 + n, "hash_ids": [7, n]} for n in range(10)
+    ]
+    (tmp_path / "trace.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    options = (
+        "--arrivals",
+        "trace",
+        "--trace",
+        "trace.jsonl",
+        "--trace-speed",
+        "2",
+        "--records",
+        "records",
+        "--slo",
+        "",
+    )
+    locust = started(toy, "--headless", "-u", "1", "-t", "3s", *options)
+    assert locust.wait(60) == 0, log(tmp_path)
+    kept = sorted(records(tmp_path), key=lambda one: one.at)
+    assert [one.tokens for one in kept] == list(range(3, 13))
+    assert kept[-1].at - kept[0].at == pytest.approx(0.45, abs=0.05)
+    prompts = [body["messages"][0]["content"] for body in toy.asked]
+    half = 0.4 * len(prompts[0])
+    assert (len(set(prompts)), len({prompt[: int(half)] for prompt in prompts})) == (10, 1), "the first block is shared"
+
+
+def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record(toy: Toy, started, tmp_path: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    master = started(
+        toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "6", "-r", "6",
+        "-t", "5s", "--personas", "rag", "--think", "0.1", "--records", "records", "--slo", objectives(tmp_path),
+    )  # fmt: skip
+    workers = [started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2)]
+    assert master.wait(60) == 0, log(tmp_path)
+    assert [worker.wait(20) for worker in workers] == [0, 0]
+    kept = records(tmp_path)
+    assert len(kept) == len(toy.asked)
+    assert re.search(rf"^e2e\s+rag\s+{len(kept)} ", log(tmp_path), re.MULTILINE), log(tmp_path)
+    assert len({body["messages"][1]["content"] for body in toy.asked}) == len(kept), "no two workers ask the same"
+
+
+def test_the_web_page_shows_the_statistics_as_charts_and_no_key(toy: Toy, started, tmp_path: Path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    base = f"http://127.0.0.1:{port}"
+    locust = started(
+        toy, "--web-host", "127.0.0.1", "--web-port", str(port), "--autostart", "-u", "3", "-r", "3",
+        "--personas", "rag", "--think", "0.1", "--slo", "",
+    )  # fmt: skip
+
+    def get(path: str) -> bytes:
+        with urllib.request.urlopen(base + path, timeout=5) as reply:
+            return bytes(reply.read())
+
+    def page() -> bytes:
+        try:
+            return get("/")
+        except OSError:
+            return b""
+
+    found = eventually(page, 30, "the page", every=0.2)
+    assert found.count(b"streams.js") == 1
+    assert b"sk-secret" not in found
+    assert b"ttft_p99_ms" in get("/streams.js")
+
+    def busy() -> bool:
+        rows = json.loads(get("/streams/data"))
+        assert len(rows) == 60
+        return any(row["ttft_p50_ms"] and row["gap_p99_ms"] is not None and row["tokens_per_s"] > 1 for row in rows)
+
+    eventually(busy, 20, "a window with streams", every=0.5)
+    names = {(one["method"], one["name"]) for one in json.loads(get("/stats/requests"))["stats"]}
+    assert {("TTFT", "rag"), ("ITL", "rag"), ("queue", "rag"), ("tokens/s", "rag"), ("e2e", "rag")} <= names
+    locust.send_signal(signal.SIGTERM)
+    assert locust.wait(60) == 0

@@ -1,0 +1,109 @@
+"""From records to figures: percentiles, goodput, windows, memory growth, and where a ramp bends."""
+
+import math
+
+import pytest
+
+from loadtests.suite.knee import Point, Step, knee, points, saturated
+from loadtests.suite.measures import Good, measure
+from loadtests.suite.record import Journal, Outcome, Record, packed
+from loadtests.suite.sampler import Process, Sample, growth, leaked_descriptors, unsettled
+from loadtests.suite.timeline import windows
+
+GOOD = Good(ttft_ms=100, inter_token_ms=20)
+
+
+def record(
+    at: float = 0.0, outcome: Outcome = Outcome.RIGHT, ttft_s: float = 0.05, gap_s: float = 0.01, **more
+) -> Record:
+    fields = {"persona": "chat", "status": 200, "judged": True, "lag_s": 0.0, "e2e_s": 1.0, "tokens": 11}
+    return Record(at=at, outcome=outcome, ttft_s=ttft_s, gaps=packed([gap_s] * 10), **(fields | more))
+
+
+def test_goodput_counts_streams_that_are_right_and_quick_enough():
+    slow, halting = record(ttft_s=0.2), record(gap_s=0.03)
+    wrong = record(outcome=Outcome.FAILED, problem="no usage")
+    others = [record(judged=False, ttft_s=9.0), record(outcome=Outcome.REFUSED), record(outcome=Outcome.LEFT)]
+    found = measure([record(), slow, halting, wrong, *others], 10, GOOD)
+    assert (found.goodput, found.goodput_per_s) == (0.25, 0.1)
+    assert (found.right, found.refused, found.left, found.failed) == (4, 1, 1, 1)
+    assert found.error_rate == 0.2
+    assert found.ttft_ms.max == pytest.approx(200)
+    assert found.inter_token_ms.count == 30
+    assert found.problems == ["chat: no usage"]
+    assert found.by_persona == {"chat": {"right": 4, "refused": 1, "left": 1, "failed": 1}}
+
+
+def test_a_run_without_answers_is_no_good_run():
+    found = measure([], 10, GOOD)
+    assert (found.error_rate, found.goodput) == (1.0, 0.0)
+    assert math.isnan(found.ttft_ms.p99)
+
+
+def test_windows_spread_a_stream_over_the_time_that_it_ran():
+    (first, second) = windows([record(at=103.0, e2e_s=4.0, ttft_s=0.0, tokens=40)], 100.0, 110.0, 5.0)
+    assert (first.in_flight, second.in_flight) == (0.4, 0.4)
+    assert (first.tokens_per_s, second.tokens_per_s) == (4.0, 4.0)
+    assert (first.right, second.right) == (0, 1)
+    assert math.isnan(first.ttft_p99_ms)
+    assert second.e2e_p50_ms == 4000
+
+
+def test_records_travel_from_worker_to_master():
+    worker, master = Journal(), Journal()
+    worker.records.append(record())
+    master.take(worker.drain())
+    assert (master.records, worker.records) == ([record()], [])
+    assert master.records[0].gaps_s == pytest.approx([0.01] * 10)
+
+
+def curve(*rates: float) -> list[Point]:
+    return [Point(8 * (place + 1), rate, 10.0) for place, rate in enumerate(rates)]
+
+
+def test_the_knee_is_where_throughput_bends():
+    bend = knee(curve(100, 200, 300, 400, 420, 430, 435, 436))
+    assert bend is not None
+    assert bend.users == 32
+    assert knee(curve(1, 2)) is None
+
+
+def test_a_ramp_is_saturated_when_two_steps_bring_hardly_anything():
+    assert not saturated(curve(100, 200, 300, 400))
+    assert not saturated(curve(100, 200, 205, 260))
+    assert saturated(curve(100, 200, 300, 305, 302))
+
+
+def test_a_steps_throughput_leaves_its_begin_out():
+    steady = [record(at=at, e2e_s=1.0, ttft_s=0.0, tokens=10) for at in range(10, 20)]
+    (point,) = points([record(at=1.0, tokens=900, e2e_s=1.0), *steady], [Step(4, 0.0, 20.0)])
+    assert point.users == 4
+    assert point.tokens_per_s == pytest.approx(100 / 14, rel=1e-3)
+
+
+def sampled(*anon: int) -> list[Sample]:
+    return [
+        Sample(float(at), 1, 0, 0, 0.0, [Process(1, "gateway", size * 2**20, 40), Process(2 + at, "other", 1, 1)])
+        for at, size in enumerate(anon)
+    ]
+
+
+def test_memory_growth_is_from_the_middle_to_the_end():
+    (grown,) = growth(sampled(10, 50, 50, 100, 100, 101, 105, 110, 120, 120))
+    assert (grown.role, grown.before_mib, grown.growth_mib) == ("gateway", 100.0, 20.0)
+
+
+def test_more_open_files_than_before_are_a_leak():
+    (before,) = sampled(1)
+    after = Sample(1.0, 1, 0, 0, 0.0, [Process(1, "gateway", 1, 90)])
+    assert leaked_descriptors(before, after, 50) == []
+    assert leaked_descriptors(before, after, 49) == ["gateway (1): 90 file descriptors, 40 before"]
+
+
+def test_what_an_idle_sluice_still_holds_is_named():
+    idle = {"running": 0, "running_sequences": 0, "waiting": 0, "prefill_tokens": 0}
+    model = {"name": "m", "streams": 0, "admission": idle, "engines": [{"id": "e-1", "requests": 0}]}
+    assert unsettled({"models": [model]}) == []
+    held = {"models": [model | {"streams": 2, "engines": [{"id": "e-1", "requests": 1}]}]}
+    assert unsettled(held) == ["m: 2 streams", "m: 1 requests at e-1"]
+    assert unsettled({"models": [], "limits": {"open_reservations": 3}}) == ["3 reservations not settled"]

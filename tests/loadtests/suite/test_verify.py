@@ -1,0 +1,87 @@
+"""Each way in which a stream can be wrong is noticed, and named."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loadtests.client import Exchange
+from loadtests.suite.plan import Plan, chat
+from loadtests.suite.verify import read_answer
+from tests.loadtests.suite.conftest import HEAD, chunk, stream, usage
+
+PLAN = Plan(chat("toy", [], 3, exact=True), max_tokens=3, exact=True)
+ROLE, ONE, TWO, END, USAGE = stream(3)
+
+
+def read(*chunks: Any, done: bool = True, plan: Plan = PLAN) -> str:
+    events = [json.dumps(one).encode() if isinstance(one, dict) else one for one in chunks] + [b"[DONE]"] * done
+    exchange = Exchange(1.0, status=200, events=events, arrivals=[2.0 + place for place in range(len(events))])
+    return read_answer(exchange, plan).problem
+
+
+def test_a_right_stream_has_no_problem():
+    assert read(ROLE, ONE, TWO, END, USAGE) == ""
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ((ROLE, ONE, TWO, END, USAGE, b"[DONE]", ONE), "no [DONE]"),
+        ((ROLE, ONE, TWO, END, USAGE, b"[DONE]"), "an event after [DONE]"),
+        ((ONE, ROLE, TWO, END, USAGE), "a token before the role"),
+        ((ROLE, ROLE, ONE, TWO, END, USAGE), "a second role"),
+        ((ROLE, ONE, END, TWO, USAGE), "after the finish reason"),
+        ((ROLE, ONE, END, END, USAGE), "after the finish reason"),
+        ((ROLE, ONE, TWO, USAGE), "usage before the end"),
+        ((ROLE, ONE, TWO), "no finish reason"),
+        ((ROLE, ONE, TWO, END), "no usage"),
+        ((ROLE, ONE, TWO, END, USAGE, USAGE), "after the usage"),
+        ((ROLE, ONE, TWO, END, usage(9, 3, 11)), "does not add up"),
+        ((ROLE, ONE, TWO, END, usage(0, 3)), "does not add up"),
+        ((ROLE, ONE, END, usage(9, 2)), "2 tokens instead of 3"),
+        ((ROLE, ONE, TWO, TWO, END, USAGE), "4 events with tokens, and usage says 3"),
+        ((ROLE, ONE, TWO | {"id": "chat-2"}, END, USAGE), "several answers"),
+        ((ROLE, chunk({"content": "x"}, index=1), TWO, END, USAGE), "index 1"),
+        ((ROLE, ONE, {"error": {"message": "lost"}}), "error event: {'message': 'lost'}"),
+        ((ROLE, b"{"), "not understood"),
+        ((ROLE, HEAD | {"choices": [{"index": 0}]}), "not understood"),
+    ],
+)
+def test_a_wrong_stream_is_named(chunks: tuple[Any, ...], said: str):
+    end = chunks[-1] != ONE or b"[DONE]" not in chunks
+    assert said in read(*chunks, done=end)
+
+
+def test_more_tokens_than_allowed_are_noticed_where_the_number_is_not_exact():
+    loose = Plan(chat("toy", [], 2), max_tokens=2)
+    assert "3 tokens, and 2 were allowed" in read(ROLE, ONE, TWO, END, USAGE, plan=loose)
+
+
+def answered(status: int, body: bytes, headers: dict[bytes, bytes] | None = None, **plan: Any) -> str:
+    content = chat("toy", [], 2) | {"stream": False, "stream_options": None}
+    exchange = Exchange(1.0, status=status, headers=headers or {}, body=body)
+    return read_answer(exchange, Plan(content, max_tokens=2, **plan)).problem
+
+
+def test_an_expected_refusal_is_right_if_it_says_why_and_when():
+    error = b'{"error": {"message": "no", "type": "invalid_request_error"}}'
+    wanted = frozenset({400, 429})
+    assert answered(400, error, statuses=wanted) == ""
+    assert answered(429, error, {b"retry-after": b"3"}, statuses=wanted) == ""
+    assert answered(429, error, statuses=wanted) == "status 429 without a Retry-After"
+    assert "without message" in answered(400, b'{"error": {"message": "", "type": "x"}}', statuses=wanted)
+    assert answered(200, b"{}", statuses=wanted).startswith("status 200")
+    assert answered(400, error).startswith("status 400")
+
+
+def test_an_answer_that_is_no_stream_needs_a_finish_reason_and_a_usage_that_adds_up():
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    counts = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+
+    def said(**changes: Any) -> str:
+        return answered(200, json.dumps({"choices": [choice], "usage": counts} | changes).encode())
+
+    assert said() == ""
+    assert "finish reasons" in said(choices=[choice | {"finish_reason": None}])
+    assert "does not add up" in said(usage=counts | {"total_tokens": 4})
