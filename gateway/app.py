@@ -33,9 +33,12 @@ from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
+from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import Failover
-from gateway.telemetry.metrics import Metrics
+from gateway.pool.vllm_seam import VLLM_VERSION
+from gateway.telemetry.engine_metrics import EngineReading, PoolReading
 from gateway.telemetry.queue_metrics import QueueMetrics, QueueReading
+from gateway.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from gateway.http.backend import ModelBackend
@@ -60,8 +63,13 @@ class GatewayApp:
         self._listeners: list[Listener] = []
         self._store = KeyStore(config.keys_file)
         self._audit: AuditLog | None = None
-        self._metrics = Metrics(frozenset(ROUTES))
+        names = tuple(spec.name for spec in specs)
+        self.telemetry = Telemetry(config, self._gateway_id, names, frozenset(ROUTES))
+        self._metrics = self.telemetry.metrics
         self._queues = QueueMetrics(self._metrics.registry, self._read_queues)
+        self.telemetry.read_engines(lambda: {front.spec.name: _pool_reading(front.pool) for front in self._fronts})
+        for front in self._fronts:
+            front.pool.on_step = self.telemetry.steps.of(front.spec.name)
         self.health = Health(self._problems, self._fatal)
         self.door = Door(
             backends=self._backends,
@@ -71,12 +79,13 @@ class GatewayApp:
             tickets=Tickets(config.gateway.admission),
             health=self.health,
             max_body=config.gateway.surface.max_body,
-            on_end=self._metrics.request_ended,
+            recorder=self.telemetry.recorder,
             on_start=self._queues.started,
-            known=tuple(spec.name for spec in specs),
+            known=names,
             debug_headers=config.gateway.debug_headers,
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
+        self._metrics.build_info(version=__version__, vllm=VLLM_VERSION, gateway=self._gateway_id)
 
     @property
     def card(self) -> wire.GatewayCard:
@@ -132,6 +141,7 @@ class GatewayApp:
         for backend in self._backends.values():
             backend.front_end.close()
         self._peer.close()
+        await asyncio.to_thread(self.telemetry.close)
         if self._audit is not None:
             await asyncio.to_thread(self._audit.close)
 
@@ -235,11 +245,38 @@ def _refused(admission: Admission) -> dict[str, int]:
     return {reason.value: admission.refused[reason] for reason in Reason}
 
 
+def _pool_reading(pool: EnginePool) -> PoolReading:
+    failover = pool.failover
+    return PoolReading(
+        [_engine_reading(channel) for channel in pool.channels],
+        failover.lost,
+        failover.hedged,
+        {"moved": failover.moved} | failover.ended,
+    )
+
+
+def _engine_reading(channel: EngineChannel) -> EngineReading:
+    load = channel.load
+    return EngineReading(
+        channel.card.engine_id,
+        _state(channel),
+        load.requests - load.waiting,
+        load.waiting,
+        load.prefill_tokens,
+        load.kv_use,
+        load.prefix_queries,
+        load.prefix_hits,
+    )
+
+
+def _state(channel: EngineChannel) -> str:
+    return "draining" if channel.leaving or channel.delisted else "up" if channel.up else "connecting"
+
+
 def _engine_status(channel: EngineChannel) -> dict[str, Any]:
-    state = "draining" if channel.leaving or channel.delisted else "up" if channel.up else "connecting"
     return {
         "id": channel.card.engine_id,
-        "state": state,
+        "state": _state(channel),
         "format": channel.card.format,
         "address": channel.card.address,
         "pid": channel.card.pid,

@@ -43,7 +43,7 @@ class EngineChooser:
         self._replicas.pop(channel.card.engine_id, None)
 
     def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int:
-        """Index of the chosen engine; the reason is left with the request's context."""
+        """Index of the chosen engine; why is left with the flight."""
         now = time.monotonic()
         request, context = flight.request, flight.context
         salt = (context.cache_salt if context is not None else None) or ""
@@ -57,8 +57,7 @@ class EngineChooser:
         choice = self._router.route(asked, self._snapshot(channels, now), now)
         assert choice is not None, "the pool offers none that cannot take it"
         flight.ticket = self._router.dispatched(asked, choice, now)
-        if context is not None:
-            context.route = choice.reason
+        flight.choice = choice
         return choice.index
 
     def began(self, flight: Flight, cached_tokens: int) -> None:

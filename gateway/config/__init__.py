@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gateway.config.listen import HAProxy, Listen, Management, Surface
 from gateway.config.models import Model
+from gateway.config.telemetry import Telemetry
 from gateway.config.types import Bytes, Port, Strict, UserPath
 from gateway.config.work import Admission, Failover
 from gateway.errors import ConfigError
@@ -68,6 +69,7 @@ class Config(Strict):
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
     audit: Audit = Audit()
+    telemetry: Telemetry = Telemetry()
     ray: Ray = Ray()
     engine_host: str = Field(
         default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address"

@@ -1,10 +1,10 @@
 """One served model behind the door: its pool of engines, and vLLM's serving layer on top of it."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.admission.admission import Admission
-from gateway.http.asgi import Headers
 from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
 from gateway.http.reply import Reply
@@ -30,9 +30,11 @@ class ModelBackend:
     async def ready(self) -> bool:
         return await self.pool.wait_available()
 
-    async def answer(
-        self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
-    ) -> None:
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Tokens as text."""
+        return self.front_end.decode(tokens)
+
+    async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None:
         if self._direct.takes(route.path, body) and await self._direct.run(route.path, body, reply, context):
             return
-        await Relay(self.front_end.app, reply, context).run(route.path, body, trace)
+        await Relay(self.front_end.app, reply, context).run(route.path, body)

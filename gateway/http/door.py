@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +23,15 @@ from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, match
 from gateway.http.tickets import Tickets
 from gateway.http.turnstile import Turnstile
 from gateway.pool.context import RequestContext, current
+from gateway.telemetry.record import RequestRecord
+from gateway.telemetry.recorder import Recorder
 
 CUT_GRACE_S = 2.0
 LINGER_S, QUIET_S = 5.0, 0.2
 """A stopping gateway still answers on connections that clients hold, once each: they may have asked already."""
 SESSION, ROUTE, MOST_SESSION = b"x-session-id", b"x-sluice-route", 256
 """Requests of one session prefer one engine; why an engine was chosen is told if `gateway.debug_headers` says so."""
-TRACE_HEADERS = (b"traceparent", b"tracestate")
+PROBES = ("/livez", "/readyz")
 
 log = structlog.get_logger(__name__)
 
@@ -60,9 +61,8 @@ class Backend(Protocol):
     @property
     def admission(self) -> Admission: ...
     async def ready(self) -> bool: ...
-    async def answer(
-        self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext, trace: Headers
-    ) -> None: ...
+    def decode(self, tokens: Sequence[int]) -> str: ...
+    async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None: ...
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Door:
     health: Health
     max_body: int
     body_timeout_s: float = 60.0
-    on_end: Callable[[str, int, float], None] = lambda _route, _status, _seconds: None
+    recorder: Recorder = field(default_factory=Recorder)
     on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
     debug_headers: bool = False
@@ -119,20 +119,22 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+        elif scope["type"] == "http" and scope["path"] in PROBES:
+            await Reply(send, uuid.uuid4().hex).json(*self.health.answer(scope["path"]))
         elif scope["type"] == "http":
             await self._request(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = time.perf_counter()
-        reply = Reply(send, uuid.uuid4().hex)
+        record = self.recorder.begin(scope["method"], scope["headers"])
+        reply = Reply(send, record.request_id)
         me = asyncio.current_task()
         assert me is not None
         self._running.add(me)
         self.in_flight += 1
         try:
-            await self._serve(scope, receive, reply)
+            await self._serve(scope, receive, reply, record)
         except ClientGone:
             reply.status = reply.status or 499
         except SluiceError as err:
@@ -148,19 +150,18 @@ class Door:
         finally:
             self._running.discard(me)
             self.in_flight -= 1
-            self.on_end(scope["path"], reply.status or 499, time.perf_counter() - begun)
+            self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
-    async def _serve(self, scope: Scope, receive: Receive, reply: Reply) -> None:
-        path: str = scope["path"]
+    async def _serve(self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord) -> None:
         headers: Headers = scope["headers"]
-        if path in ("/livez", "/readyz"):
-            await reply.json(*self.health.answer(path))
-            return
-        route = match(scope["method"], path)
+        route = match(scope["method"], scope["path"])
+        record.path = route.path
         reply.dialect, reply.events = route.dialect, route.events
         caller = self.authenticate(headers)
+        record.key, record.tenant, record.tier = caller.key_id, caller.tenant, caller.tier
         if route.scope not in caller.scopes:
             raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
+        record.mark("auth")
         if self._refusing:
             raise ShuttingDown("This gateway is shutting down.", headers=[("connection", "close")])
         if self.draining:
@@ -169,17 +170,24 @@ class Door:
             listed = {name: self.backends[name] for name in self.known if name in self.backends}
             await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
             return
-        admitted = admit(route, await read_json(headers, receive, self.max_body, self.body_timeout_s), self.policy)
+        body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
+        record.mark("receive")
+        admitted = admit(route, body, self.policy)
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
         backend = self._backend(admitted.body.get("model"))
-        context = RequestContext(cache_salt=self.salt(caller.tenant), session=_session(headers))
+        record.model, record.body, record.decode = backend.name, admitted.body, backend.decode
+        context = RequestContext(
+            cache_salt=self.salt(caller.tenant), session=_session(headers), trace=self.recorder.told_on(record)
+        )
+        record.legs = context.legs
         current.set(context)
         if self.debug_headers:
             reply.late = lambda: [(ROUTE, context.route.encode())] if context.route else []
-        trace = [(name, value) for name in TRACE_HEADERS if (value := header(headers, name)) is not None]
         ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
-        work = self._answer(backend, ticket, route, admitted, reply, context, trace)
+        record.priority = ticket.priority
+        record.mark("validate")
+        work = self._answer(backend, ticket, route, admitted, reply, context, record)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
 
@@ -200,15 +208,16 @@ class Door:
         admitted: Admitted,
         reply: Reply,
         context: RequestContext,
-        trace: Headers,
+        record: RequestRecord,
     ) -> None:
         if not await backend.ready():
             raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
         stream = admitted.body.get("stream") is True
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
+            record.mark("admission")
             context.work = permit
-            await backend.answer(route, admitted.body, reply, context, trace)
+            await backend.answer(route, admitted.body, reply, context)
 
 
 def _session(headers: Headers) -> str | None:

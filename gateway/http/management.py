@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import PermissionDenied, SluiceError, UnknownRoute
-from gateway.http.asgi import Headers, Receive, Scope, Send
+from gateway.http.asgi import Headers, Receive, Scope, Send, header
 from gateway.http.door import Caller
 from gateway.http.health import Health
 from gateway.http.reply import Reply
-
-TEXT = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")]
 
 
 @dataclass
 class ManagementApp:
     health: Health
     status: Callable[[], dict[str, Any]]
-    metrics: Callable[[], bytes]
+    metrics: Callable[[str], tuple[bytes, str]]
     authenticate: Callable[[Headers], Caller]
     host: str
 
@@ -40,7 +38,8 @@ class ManagementApp:
         if not _is_loopback(self.host) and "metrics" not in self.authenticate(scope["headers"]).scopes:
             raise PermissionDenied("This key lacks the scope 'metrics'.")
         if path == "/metrics":
-            return await reply.json(200, self.metrics(), TEXT)
+            body, content_type = self.metrics((header(scope["headers"], b"accept") or b"").decode("latin-1"))
+            return await reply.json(200, body, [(b"content-type", content_type.encode())])
         if path == "/status":
             return await reply.json(200, json.dumps(self.status()).encode())
         raise UnknownRoute("Management serves /livez, /readyz, /metrics and /status.")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import SluiceError
-from gateway.http.asgi import App, Headers, Message
+from gateway.http.asgi import App, Message
 from gateway.http.reply import Reply
 from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
@@ -29,13 +29,12 @@ class Relay:
         self._start: Message = {}
         self._failed: list[bytes] = []
 
-    async def run(self, path: str, body: dict[str, Any], trace: Headers) -> None:
+    async def run(self, path: str, body: dict[str, Any]) -> None:
         payload = msgspec.json.encode(body)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(payload)),
             (b"x-request-id", self._reply.request_id.encode()),
-            *trace,
         ]
         scope = {
             "type": "http",

@@ -22,6 +22,7 @@ class Reply:
         self.late: Callable[[], Headers] = list
         self.status = 0
         self.ended = False
+        self.failure: SluiceError | None = None
 
     async def start(self, status: int, headers: Headers) -> None:
         own = [(b"x-request-id", self.request_id.encode()), *self.extra, *self.late()]
@@ -44,6 +45,7 @@ class Reply:
         """The whole answer, or in mid-stream its last event."""
         if self.ended:
             return
+        self.failure = err
         if not self.status:
             await self.json(
                 face_of(err).status, envelope.body(err, self.dialect, self.request_id), envelope.headers(err)

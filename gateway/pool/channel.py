@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from gateway.pool import wire
 from gateway.pool.breaker import Breaker
+from gateway.pool.clock import Clock
 from gateway.pool.curve import Peer, secure_client
 from gateway.pool.pace import Pace
 
@@ -62,6 +64,7 @@ class EngineChannel:
         self.card = card
         self.breaker = Breaker()
         self.pace = Pace()
+        self.clock = Clock()
         self.up = False
         self.leaving = False
         self.delisted = False
@@ -74,6 +77,7 @@ class EngineChannel:
         self._stall_s = stall_s
         self._socket: zmq.asyncio.Socket | None = None
         self._unanswered = 0
+        self._asked: deque[float] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -156,6 +160,7 @@ class EngineChannel:
         raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
 
     async def _talk(self, socket: zmq.asyncio.Socket) -> None:
+        self._asked = deque([time.monotonic()])
         await socket.send_multipart([wire.HELLO, str(wire.PROTOCOL).encode()])
         try:
             async with asyncio.timeout(HANDSHAKE_S):
@@ -192,12 +197,15 @@ class EngineChannel:
         self.load = msgspec.msgpack.decode(load, type=wire.Load)
         self.own_at_report = wire.Load(self.requests, self.prefill_tokens)
         self.reported_at = time.monotonic()
+        if self._asked and self.load.clock:
+            self.clock.observe(self._asked.popleft(), self.load.clock, self.reported_at)
         if self.load.quiet_s >= self._stall_s:
             raise ChannelLostError(f"engine core made no step for {self.load.quiet_s:.0f} s", died=True)
 
     async def _heartbeat(self, socket: zmq.asyncio.Socket) -> None:
         """Counts unanswered pings rather than seconds, so that a pause of this process is not taken for the engine's."""
         while True:
+            self._asked.append(time.monotonic())
             await socket.send_multipart([wire.PING])
             await asyncio.sleep(wire.HEARTBEAT_S)
             self._unanswered += 1

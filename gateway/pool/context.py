@@ -3,10 +3,11 @@ because vLLM's serving layer stands between the two and passes on only what it k
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import SluiceError
+from gateway.pool.leg import Leg
 
 
 class Tap(Protocol):
@@ -33,7 +34,7 @@ class Work(Protocol):
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
     `tap` gets all its outputs but the last. `failure`: why the pool ended it. Requests of one
-    `session` prefer one engine; `route` is why an engine was chosen.
+    `session` prefer one engine. `trace`: W3C headers that go with it to the engine. `legs`: its attempts so far.
     """
 
     cache_salt: str | None = None
@@ -41,8 +42,15 @@ class RequestContext:
     tap: Tap | None = None
     work: Work | None = None
     session: str | None = None
-    route: str = ""
+    trace: dict[str, str] | None = None
+    legs: list[Leg] = field(default_factory=list)
     failure: SluiceError | None = None
+
+    @property
+    def route(self) -> str:
+        """Why the last engine was chosen."""
+        choice = self.legs[-1].choice if self.legs else None
+        return "" if choice is None else choice.reason
 
 
 current: ContextVar[RequestContext | None] = ContextVar("sluice_request", default=None)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -16,28 +16,9 @@ from gateway.pool.curve import Peer
 from gateway.pool.failover import Failover, FailoverPolicy, lost
 from gateway.pool.flight import DivergedError, Flight
 from gateway.pool.pace import is_outlier
+from gateway.pool.partners import Chooser, Codec
 
 log = structlog.get_logger(__name__)
-
-
-class Codec(Protocol):
-    """vLLM's messages, as far as the pool must know them; see vllm_seam.py."""
-
-    def encode_request(self, request: Any) -> Sequence[Any]: ...
-    def decode_outputs(self, frames: Sequence[Any]) -> Any: ...
-    def failed(self, request_ids: Iterable[str]) -> Any: ...
-    def resumed(self, request: Any, tokens: list[int]) -> tuple[Any, int]:
-        """The request that makes another engine go on after `tokens`, and how many of these its answer repeats first."""
-
-
-class Chooser(Protocol):
-    """Who decides which engine gets a request. None of these may raise or block."""
-
-    def joined(self, channel: EngineChannel) -> None: ...
-    def left(self, channel: EngineChannel) -> None: ...
-    def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int: ...
-    def began(self, flight: Flight, cached_tokens: int) -> None: ...
-    def ended(self, flight: Flight) -> None: ...
 
 
 Accept = Callable[[wire.EngineCard], str | None]
@@ -71,6 +52,7 @@ class EnginePool:
         self._chores: set[asyncio.Task[None]] = set()
         self.failover = Failover(policy)
         self.on_end: Callable[[Flight, SluiceError], None] = lambda _flight, _error: None
+        self.on_step: Callable[[float, int], None] = lambda _seconds, _streams: None
         self.refused: dict[str, str] = {}
 
     @property
@@ -130,6 +112,7 @@ class EnginePool:
         self, request_id: str, request: Any, prompt_tokens: int, context: RequestContext | None = None
     ) -> None:
         flight = self._flights[request_id] = Flight(request_id, request, prompt_tokens, context)
+        flight.asked = time.monotonic()
         if flight.work is not None:
             flight.work.counted(prompt_tokens)
         if self._policy.hedge_after_s is not None:
@@ -179,6 +162,7 @@ class EnginePool:
                 await channel.send(wire.ADD, frames)
             except ChannelLostError:
                 failed.add(channel)
+                flight.end_leg("unsent", time.monotonic())
                 if flight.channel is channel:
                     self._unload(flight)
                     continue
@@ -202,7 +186,9 @@ class EnginePool:
         channel.requests += 1
         channel.prefill_tokens += flight.prompt_tokens
         channel.breaker.probing = channel.breaker.half_open
-        return [flight.wire_id.encode(), *self._codec.encode_request(request)]
+        frames = [flight.wire_id.encode(), *self._codec.encode_request(request)]
+        flight.begin_leg(channel.card.engine_id)
+        return frames
 
     def _hedge(self, flight: Flight) -> None:
         """The first token is late: ask a second engine too, if the budget for that allows it."""
@@ -221,6 +207,7 @@ class EnginePool:
             return
         winner, channel, wire_id = flight.rival, flight.channel, flight.wire_id
         flight.rival = winner.rival = None
+        flight.end_leg("withdrawn", time.monotonic())
         self._flights.pop(wire_id, None)
         self._unload(flight)
         self._names[winner.request_id] = winner.wire_id
@@ -246,13 +233,15 @@ class EnginePool:
         now, planned = time.monotonic(), channel.leaving or channel.delisted
         if not planned:
             channel.breaker.fault(now)
+            self.failover.lost += 1
         mine = [flight for flight in self._flights.values() if flight.channel is channel]
         log.warning(
             "engine_lost", engine=channel.card.engine_id, reason=loss.reason, requests=len(mine), planned=planned
         )
         channel.requests = channel.prefill_tokens = 0
         for flight in mine:
-            flight.channel = None
+            flight.channel, flight.asked = None, now
+            flight.end_leg("lost", now, channel.pace.last)
             if flight.rival is not None:
                 self._withdraw(flight)
                 continue
@@ -278,35 +267,64 @@ class EnginePool:
     def on_outputs(self, channel: EngineChannel, frames: Sequence[Any]) -> None:
         """Raises msgspec's errors on a malformed message, which end this channel's session and nothing else."""
         batch = self._codec.decode_outputs(frames)
-        mine = []
+        now = time.monotonic()
+        shift = channel.clock.offset
+        batch.timestamp = now if shift is None else batch.timestamp + shift
+        mine: list[Any] = []
+        going_on = 0
         for output in batch.outputs:
             flight = self._flights.get(output.request_id)
             if flight is None or flight.channel is not channel:
                 continue
-            if not flight.started:
-                flight.started = True
-                channel.prefill_tokens -= flight.prompt_tokens
-                channel.breaker.success()
-                flight.note_prefill()
-                self._withdraw(flight.rival)
-                if output.prefill_stats is not None:
-                    self._chooser.began(flight, output.prefill_stats.num_cached_tokens)
-            try:
-                if flight.take(output):
-                    mine.append(output)
-            except DivergedError as exc:
-                log.warning("replay_diverged", engine=channel.card.engine_id, request=flight.request_id, where=str(exc))
-                self._end(flight, lost())
+            if output.events is not None:
+                flight.note_events(output, shift)
+            if flight.started:
+                going_on += 1
+            else:
+                self._on_first(flight, output, batch.timestamp, now)
+            if not self._journal(flight, output, mine):
                 continue
             if output.finish_reason is not None:
+                flight.end_leg(str(output.finish_reason), now, batch.timestamp)
                 self.failover.succeeded()
                 self._chooser.ended(flight)
                 self._forget(flight)
-        channel.pace.step(time.monotonic(), busy=channel.requests > 0)
+        took = channel.pace.step(now, busy=channel.requests > 0)
+        if going_on and took is not None:
+            self.on_step(took, going_on)
         if len(mine) != len(batch.outputs):
             batch.outputs = mine
         if mine or batch.scheduler_stats is not None:
             self._outbox.put_nowait(batch)
+
+    def _on_first(self, flight: Flight, output: Any, at: float, now: float) -> None:
+        """An engine's first output for a flight, made at `at` and here at `now`."""
+        channel = flight.channel
+        assert channel is not None
+        flight.started = True
+        channel.prefill_tokens -= flight.prompt_tokens
+        channel.breaker.success()
+        flight.note_prefill()
+        self._withdraw(flight.rival)
+        cached = 0
+        if output.prefill_stats is not None:
+            cached = output.prefill_stats.num_cached_tokens
+            self._chooser.began(flight, cached)
+        if flight.leg is not None:
+            flight.leg.began(at, now, cached)
+
+    def _journal(self, flight: Flight, output: Any, mine: list[Any]) -> bool:
+        """Adds to `mine` what the layers above have not had yet. False: the flight has ended over it."""
+        try:
+            if flight.take(output):
+                mine.append(output)
+        except DivergedError as exc:
+            log.warning(
+                "replay_diverged", engine=flight.leg and flight.leg.engine, request=flight.request_id, where=str(exc)
+            )
+            self._end(flight, lost())
+            return False
+        return True
 
     def on_refused(self, channel: EngineChannel, request_id: str, reason: str) -> None:
         log.warning("request_refused_by_engine", engine=channel.card.engine_id, reason=reason)
@@ -316,6 +334,7 @@ class EnginePool:
     def _end(self, flight: Flight, error: SluiceError) -> None:
         kind = type(error).__name__
         self.failover.ended[kind] = self.failover.ended.get(kind, 0) + 1
+        flight.end_leg("error", time.monotonic())
         self.on_end(flight, error)
         self._withdraw(flight.rival)
         self._forget(flight)
@@ -326,6 +345,7 @@ class EnginePool:
     def _forget(self, flight: Flight) -> EngineChannel | None:
         """Returns the engine that it was on."""
         if self._flights.pop(flight.wire_id, None) is not None:
+            flight.end_leg("abort", time.monotonic())
             flight.note_end()
         self._names.pop(flight.request_id, None)
         channel = flight.channel

@@ -28,9 +28,10 @@ class FailoverPolicy:
 
 @dataclass(slots=True)
 class Failover:
-    """One per pool."""
+    """One per pool. `lost` counts engines, unplanned; `moved`, `hedged` and `ended` requests."""
 
     policy: FailoverPolicy
+    lost: int = 0
     moved: int = 0
     hedged: int = 0
     ended: dict[str, int] = field(default_factory=dict)

@@ -1,10 +1,12 @@
 """One request's way through the pool: what its stream has got so far, and which attempt at it is under way."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.pool.channel import EngineChannel
 from gateway.pool.context import RequestContext, Work
+from gateway.pool.leg import Leg, Reason
 
 HEDGE = 100
 """Attempts of a hedge are counted from here, so that their ids on the wire are nobody else's."""
@@ -19,8 +21,8 @@ class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
     attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
-    `ticket` is the chooser's own; `rival` races for the first token, and whoever
-    gets none is withdrawn.
+    `ticket` and `choice` are the chooser's own; `rival` races for the first token, and whoever
+    gets none is withdrawn. `asked`: when it came, or its engine was lost; `leg` tells how its present attempt went.
     """
 
     request_id: str
@@ -34,6 +36,9 @@ class Flight:
     started: bool = False
     prefilled: bool = False
     ticket: Any = None
+    choice: Reason | None = None
+    asked: float = 0.0
+    leg: Leg | None = None
     rival: "Flight | None" = None
     tokens: list[int] = field(default_factory=list)
 
@@ -51,6 +56,35 @@ class Flight:
             self.work.prefilled(self.prompt_tokens)
         self.prefilled = True
 
+    def begin_leg(self, engine: str) -> None:
+        self.leg = Leg(
+            engine,
+            self.attempt,
+            self.prompt_tokens,
+            self.tokens,
+            len(self.tokens),
+            self.asked,
+            self.choice,
+            hedge=self.attempt > HEDGE,
+            sent=time.monotonic(),
+        )
+        if self.context is not None:
+            self.context.legs.append(self.leg)
+
+    def end_leg(self, end: str, now: float, last: float | None = None) -> None:
+        if self.leg is not None:
+            self.leg.over(end, now, last)
+
+    def note_events(self, output: Any, shift: float | None) -> None:
+        """Put an engine's own times on our clock (s to be added); without a shift they say nothing here."""
+        if shift is None:
+            output.events = None
+            return
+        for event in output.events:
+            event.timestamp += shift
+        if self.leg is not None:
+            self.leg.noted(output.events)
+
     def note_end(self) -> None:
         self.note_prefill()
         if self.work is not None:
@@ -59,6 +93,7 @@ class Flight:
     def hedge(self) -> "Flight":
         """The same request, for another engine."""
         self.rival = Flight(self.request_id, self.request, self.prompt_tokens, self.context, attempt=HEDGE, rival=self)
+        self.rival.asked = time.monotonic()
         return self.rival
 
     def take(self, output: Any) -> bool:

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import zmq.asyncio
 
 from gateway.pool import wire
 from gateway.pool.channel import HEARTBEAT_MS
+from gateway.pool.core_stats import CoreStats
 from gateway.pool.curve import AllowList, Peer, secure_server
 from gateway.pool.pulse import Pulse
 
@@ -47,8 +49,10 @@ class Owned:
 class EngineOutlet:
     """`run` returns never; it raises what killed the core. A gateway that vanishes or falls silent frees its requests."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, clock: Callable[[], float] = time.monotonic) -> None:
         self._core = core
+        self._clock = clock
+        self._stats = CoreStats()
         self._peer = Peer()
         self._allow = AllowList(self._peer.context)
         self._socket = self._peer.context.socket(zmq.ROUTER)
@@ -75,7 +79,18 @@ class EngineOutlet:
         owned = self._owned.values()
         waiting = sum(one.tokens for one in owned if not one.started)
         filled = sum(one.tokens for one in owned) / self._core.kv_tokens if self._core.kv_tokens else 0.0
-        return wire.Load(len(owned), waiting, min(1.0, filled), self.quiet_s)
+        unstarted = sum(not one.started for one in owned)
+        stats = self._stats
+        return wire.Load(
+            len(owned),
+            waiting,
+            stats.kv_use(min(1.0, filled), len(owned)),
+            self.quiet_s,
+            stats.waiting(unstarted),
+            stats.prefix_queries,
+            stats.prefix_hits,
+            self._clock(),
+        )
 
     @property
     def quiet_s(self) -> float:
@@ -126,6 +141,7 @@ class EngineOutlet:
         while True:
             batch = await self._core.outputs()
             self._pulse.beat(asyncio.get_running_loop().time())
+            self._stats.take(batch.scheduler_stats)
             by_gateway: dict[bytes, list[Any]] = {}
             for output in batch.outputs:
                 owned = self._owned.get(output.request_id)
@@ -136,7 +152,7 @@ class EngineOutlet:
                 by_gateway.setdefault(owned.gateway, []).append(output)
                 if output.finish_reason is not None:
                     self._release(output.request_id)
-                output.request_id = owned.request_id
+                output.request_id, output.trace_headers = owned.request_id, None
             for gateway, outputs in by_gateway.items():
                 await self._send(gateway, [wire.OUTPUTS, *self._core.encode_outputs(batch, outputs)])
 

@@ -18,11 +18,13 @@ class Pace:
     busy: bool = False
     took: deque[float] = field(default_factory=lambda: deque(maxlen=STEPS))
 
-    def step(self, now: float, *, busy: bool) -> None:
-        """A message came; `busy`: work is left."""
-        if self.busy:
-            self.took.append(now - self.last)
+    def step(self, now: float, *, busy: bool) -> float | None:
+        """A message came; `busy`: work is left. Returns the time since the one before, None after a pause."""
+        took = now - self.last if self.busy else None
+        if took is not None:
+            self.took.append(took)
         self.last, self.busy = now, busy
+        return took
 
     def step_s(self, now: float) -> float | None:
         """Mean of the last steps but the longest, which may have been somebody's long prompt. None: too few, or old news."""

@@ -107,6 +107,7 @@ class PooledCore(EngineCoreClient):
         context = current.get()
         if context is not None:
             request.cache_salt = context.cache_salt
+            request.trace_headers = context.trace
             if context.tap is not None and self._output_processor is not None:
                 state = self._output_processor.request_states[request.request_id]
                 _divert(state, context.tap, self._unwritten)
@@ -190,6 +191,9 @@ class FrontEnd:
     def errored(self) -> bool:
         return bool(self.llm.errored)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.llm.get_tokenizer().decode(list(tokens), skip_special_tokens=True))
+
     def close(self) -> None:
         self.llm.shutdown()
 
@@ -269,7 +273,6 @@ class EngineCore:
         part = EngineCoreOutputs(
             engine_index=batch.engine_index,
             outputs=outputs,
-            scheduler_stats=batch.scheduler_stats,
             timestamp=batch.timestamp,
             weight_version=batch.weight_version,
         )

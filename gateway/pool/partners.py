@@ -1,0 +1,27 @@
+"""Whom the engine pool works with: who knows vLLM's messages, and who chooses engines."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from gateway.pool.channel import EngineChannel
+from gateway.pool.flight import Flight
+
+
+class Codec(Protocol):
+    """vLLM's messages, as far as the pool must know them; see vllm_seam.py."""
+
+    def encode_request(self, request: Any) -> Sequence[Any]: ...
+    def decode_outputs(self, frames: Sequence[Any]) -> Any: ...
+    def failed(self, request_ids: Iterable[str]) -> Any: ...
+    def resumed(self, request: Any, tokens: list[int]) -> tuple[Any, int]:
+        """The request that makes another engine go on after `tokens`, and how many of these its answer repeats first."""
+
+
+class Chooser(Protocol):
+    """Who decides which engine gets a request. None of these may raise or block."""
+
+    def joined(self, channel: EngineChannel) -> None: ...
+    def left(self, channel: EngineChannel) -> None: ...
+    def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int: ...
+    def began(self, flight: Flight, cached_tokens: int) -> None: ...
+    def ended(self, flight: Flight) -> None: ...

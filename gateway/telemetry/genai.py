@@ -1,0 +1,126 @@
+"""A request in the words of OpenTelemetry's semantic conventions for HTTP and generative AI (those of package version 0.66b2).
+
+Pure. Content only when asked for, and redacted even then.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from gateway.telemetry.record import Outcome, RequestRecord
+from gateway.telemetry.redaction import redacted
+
+OPERATIONS: Final[Mapping[str, str]] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "text_completion",
+    "/v1/responses": "chat",
+    "/v1/messages": "chat",
+}
+PROVIDER: Final = "sluice"
+REQUEST: Final[Mapping[str, str]] = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "max_completion_tokens": "gen_ai.request.max_tokens",
+    "max_output_tokens": "gen_ai.request.max_tokens",
+    "stream": "gen_ai.request.stream",
+}
+OUTPUT: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
+MOST_CHARS: Final = 16_384
+
+
+def http_attributes(record: RequestRecord) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "http.request.method": record.method,
+        "http.route": record.path,
+        "url.path": record.path,
+        "url.scheme": "http",
+        "http.response.status_code": record.status,
+        "sluice.request.id": record.request_id,
+        "sluice.outcome": record.outcome.value,
+    }
+    if record.error or record.outcome is Outcome.GONE:
+        told["error.type"] = record.error or "client_gone"
+    for name in ("tenant", "tier", "priority", "guard"):
+        if value := getattr(record, name):
+            told[f"sluice.{name}"] = value
+    return told
+
+
+def genai_attributes(record: RequestRecord) -> dict[str, Any]:
+    """Empty for what generates nothing."""
+    operation = OPERATIONS.get(record.path)
+    if operation is None or not record.model:
+        return {}
+    body = record.body
+    told: dict[str, Any] = {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": PROVIDER,
+        "gen_ai.request.model": record.model,
+    }
+    for name, attribute in REQUEST.items():
+        if isinstance(value := body.get(name), bool | int | float):
+            told[attribute] = value
+    if isinstance(n := body.get("n"), int) and n != 1:
+        told["gen_ai.request.choice.count"] = n
+    if stop := body.get("stop", body.get("stop_sequences")):
+        told["gen_ai.request.stop_sequences"] = len(stop) if isinstance(stop, list) else 1
+    kind = (body.get("response_format") or {}).get("type")
+    if kind in OUTPUT:
+        told["gen_ai.output.type"] = OUTPUT[kind]
+    if not record.legs:
+        return told
+    told |= {
+        "gen_ai.response.id": record.request_id,
+        "gen_ai.response.model": record.model,
+        "gen_ai.response.finish_reasons": _finish_reasons(record),
+        "gen_ai.usage.input_tokens": record.prompt_tokens,
+        "gen_ai.usage.output_tokens": record.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": record.cached_tokens,
+    }
+    if record.first_token is not None and body.get("stream") is True:
+        told["gen_ai.response.time_to_first_chunk"] = record.first_token - record.begun
+    return told
+
+
+def content_attributes(record: RequestRecord) -> dict[str, Any]:
+    """What was asked and answered, without what the redaction knows; cut after so many characters."""
+    if record.path not in OPERATIONS or record.decode is None:
+        return {}
+    asked = [_message(role, text) for role, text in _asked(record.body)]
+    journals = {id(leg.tokens): leg.tokens for leg in record.legs}
+    answered = [_message("assistant", record.decode(tokens)) for tokens in journals.values()]
+    return {"gen_ai.input.messages": _json(asked), "gen_ai.output.messages": _json(answered)}
+
+
+def _finish_reasons(record: RequestRecord) -> tuple[str, ...]:
+    """A stream ended by one of its stop strings was aborted at the engine."""
+    last = {id(leg.tokens): leg.end for leg in record.legs if leg.end not in ("withdrawn", "unsent")}
+    whole = record.outcome is Outcome.OK
+    return tuple("stop" if whole and end == "abort" else end or "abort" for end in last.values())
+
+
+def _asked(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, role in (("system", "system"), ("instructions", "system"), ("prompt", "user")):
+        if name in body:
+            yield role, body[name]
+    turns = body.get("messages", body.get("input"))
+    if isinstance(turns, list):
+        for turn in turns:
+            if isinstance(turn, dict):
+                yield str(turn.get("role", "user")), turn.get("content", turn)
+    elif turns is not None:
+        yield "user", turns
+
+
+def _message(role: str, content: Any) -> dict[str, Any]:
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
+    return {"role": role, "parts": [{"type": "text", "content": redacted(text[:MOST_CHARS])}]}
+
+
+def _json(messages: list[dict[str, Any]]) -> str:
+    return json.dumps(messages, ensure_ascii=False)[: 4 * MOST_CHARS]

@@ -1,0 +1,136 @@
+"""What happened to one request and when: written down as it happens, for a few hundred nanoseconds each; spans, metrics and the
+log line are made from it at the end. Times are seconds of `time.monotonic`.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from gateway.telemetry.trace_context import Parent
+
+
+class Outcome(StrEnum):
+    """How a request ended. `refused` for want of room or budget, `invalid` for a fault of its own, `gone`: its client is."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    INVALID = "invalid"
+    ERROR = "error"
+    GONE = "gone"
+
+
+class Reason(Protocol):
+    """Why an engine was chosen, put into words only for whoever asks."""
+
+    @property
+    def reason(self) -> str: ...
+
+
+class Leg(Protocol):
+    """One attempt at a request, or at one of its choices, on one engine; see gateway/pool/leg.py."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def attempt(self) -> int: ...
+    @property
+    def choice(self) -> Reason | None: ...
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def tokens(self) -> Sequence[int]: ...
+    @property
+    def had(self) -> int: ...
+    @property
+    def asked(self) -> float: ...
+    @property
+    def sent(self) -> float: ...
+    @property
+    def queued(self) -> float | None: ...
+    @property
+    def scheduled(self) -> float | None: ...
+    @property
+    def first(self) -> float | None: ...
+    @property
+    def heard(self) -> float | None: ...
+    @property
+    def last(self) -> float | None: ...
+    @property
+    def ended(self) -> float | None: ...
+    @property
+    def end(self) -> str: ...
+    @property
+    def preempted(self) -> int: ...
+    @property
+    def hedge(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """`marks`: (stage, when it ended); each begins where the one before ended. `span_id` is the server span's, `sampled` what was
+    decided at the start. `error` is a code of the error table's. `guard`: a level, if the guard refused or degraded it.
+    `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into text.
+    """
+
+    request_id: str
+    begun: float
+    method: str = ""
+    path: str = ""
+    parent: Parent | None = None
+    trace_id: str = ""
+    span_id: str = ""
+    sampled: bool = False
+    key: str = ""
+    tenant: str = ""
+    tier: str = ""
+    model: str = ""
+    priority: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    decode: Callable[[Sequence[int]], str] | None = None
+    marks: list[tuple[str, float]] = field(default_factory=list)
+    notes: list[tuple[str, float, Mapping[str, Any]]] = field(default_factory=list)
+    legs: Sequence[Leg] = ()
+    guard: str = ""
+    status: int = 0
+    error: str = ""
+    outcome: Outcome = Outcome.OK
+    ended: float = 0.0
+
+    def mark(self, stage: str) -> None:
+        """A stage has ended."""
+        self.marks.append((stage, time.monotonic()))
+
+    def note(self, name: str, **attributes: Any) -> None:
+        """Something happened that is worth an event in the trace."""
+        self.notes.append((name, time.monotonic(), attributes))
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+    @property
+    def first_token(self) -> float | None:
+        """When the gateway had it."""
+        return min((leg.heard for leg in self.legs if leg.heard is not None), default=None)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of each choice once, however many engines were asked."""
+        return sum(leg.prompt_tokens for leg in self.legs if leg.attempt == 1)
+
+    @property
+    def cached_tokens(self) -> int:
+        return sum(leg.cached_tokens for leg in self.legs if leg.attempt == 1)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Attempts at one choice share its journal."""
+        return sum(len(journal) for journal in {id(leg.tokens): leg.tokens for leg in self.legs}.values())
+
+    @property
+    def failovers(self) -> int:
+        return sum(leg.end == "lost" for leg in self.legs)

@@ -1,0 +1,108 @@
+"""A request's record as a tree of what took how long, from which spans are made and pictures drawn. Pure.
+
+server span ─┬─ auth, receive, validate, limits, guard, admission   the door's stages, in their order
+             ├─ render                                              template and tokenizer
+             └─ for each attempt ─┬─ route                          which engine, and why
+                                  ├─ engine ── queue, prefill, decode
+             └─ finish                                              from the last token to the last byte
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.telemetry.record import Leg, RequestRecord
+
+WAITING: Final = frozenset({"receive", "admission", "engine"})
+"""Stages in which the gateway waits for others; the rest is time of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    name: str
+    at: float
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Seconds of the gateway's `time.monotonic`; children lie within, in the order of their beginnings."""
+
+    name: str
+    begin: float
+    end: float
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    children: tuple["Node", ...] = ()
+    events: tuple[Moment, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+
+def waterfall(record: RequestRecord) -> Node:
+    """Of an ended request."""
+    children = _stages(record)
+    for leg in record.legs:
+        children += _attempt(leg, record.ended)
+    finish = max((leg.ended or leg.sent for leg in record.legs), default=children[-1].end if children else record.begun)
+    children.append(Node("finish", min(finish, record.ended), record.ended))
+    return Node(
+        f"{record.method} {record.path}", record.begun, record.ended, children=tuple(children), events=_events(record)
+    )
+
+
+def own_seconds(tree: Node) -> float:
+    """What the gateway itself took of a request's time."""
+    return sum(child.seconds for child in tree.children if child.name not in WAITING)
+
+
+def _stages(record: RequestRecord) -> list[Node]:
+    found, since = [], record.begun
+    for stage, at in record.marks:
+        found.append(Node(stage, since, at))
+        since = at
+    if record.legs:
+        asked = record.legs[0].asked
+        found.append(Node("render", min(since, asked), asked))
+    return found
+
+
+def _attempt(leg: Leg, ended: float) -> list[Node]:
+    """Choosing the engine, and its work. An engine's own times, right to half a heartbeat's way, are kept in order."""
+    end = ended if leg.ended is None else leg.ended
+    sent = leg.sent
+    queued = sent if leg.queued is None else min(max(leg.queued, sent), end)
+    scheduled = queued if leg.scheduled is None else min(max(leg.scheduled, queued), end)
+    first = end if leg.first is None else min(max(leg.first, scheduled), end)
+    last = first if leg.last is None else min(max(leg.last, first), end)
+    parts = []
+    if leg.scheduled is not None:
+        parts.append(Node("queue", queued, scheduled))
+    parts.append(Node("prefill", scheduled, first))
+    if leg.first is not None:
+        parts.append(Node("decode", first, last))
+    why = {"sluice.route.reason": leg.choice.reason} if leg.choice is not None else {}
+    told = {
+        "sluice.engine.id": leg.engine,
+        "sluice.attempt": leg.attempt,
+        "sluice.engine.end": leg.end or "abort",
+        "sluice.engine.tokens": max(0, len(leg.tokens) - leg.had) if leg.end not in ("lost", "withdrawn") else 0,
+        "sluice.engine.cached_tokens": leg.cached_tokens,
+        "sluice.engine.preempted": leg.preempted,
+    }
+    route = Node("route", leg.asked, sent, {"sluice.engine.id": leg.engine, "sluice.attempt": leg.attempt, **why})
+    return [route, Node("engine", sent, end, told, tuple(parts))]
+
+
+def _events(record: RequestRecord) -> tuple[Moment, ...]:
+    found = [Moment(name, at, attributes) for name, at, attributes in record.notes]
+    if record.first_token is not None:
+        found.append(Moment("first_token", record.first_token, {}))
+    for leg in record.legs:
+        told = {"sluice.engine.id": leg.engine, "sluice.attempt": leg.attempt}
+        if leg.hedge:
+            found.append(Moment("hedge", leg.sent, told))
+        if leg.end in ("lost", "withdrawn") and leg.ended is not None:
+            found.append(Moment("failover" if leg.end == "lost" else "withdrawn", leg.ended, told))
+    return tuple(sorted(found, key=lambda moment: moment.at))
