@@ -79,6 +79,7 @@ def _engine(config: Config, served: Served) -> Application:
         drain_s=config.gateway.drain_s,
         hung_s=HUNG * config.gateway.failover.stall_s,
         host=config.engine_host,
+        log_stats=settings.log_stats or config.telemetry.traces.endpoint is not None,
     )
     deployment: Any = serve.deployment(
         Engine,

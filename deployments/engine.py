@@ -14,6 +14,7 @@ from deployments.quantization import Served
 from gateway.pool import leash
 from gateway.pool.outlet import EngineOutlet
 from gateway.pool.wire import PROTOCOL, EngineCard, GatewayCard
+from gateway.telemetry import logs
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ class EngineOptions:
     drain_s: float
     hung_s: float
     host: str
+    log_stats: bool = False
 
 
 def engine_args(served: Served) -> dict[str, Any]:
@@ -62,9 +64,9 @@ class Engine:
         from gateway.pool import vllm_seam
 
         self._options = options
+        logs.configure(process="engine", model=options.served.model.name)
         leash.hold_children()
-        settings = options.served.model.engine
-        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=settings.log_stats)
+        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats)
         await self._core.warm_up(1, logprobs=True)
         self._outlet = EngineOutlet(self._core)
         host = ray.util.get_node_ip_address() if options.host == "node" else options.host

@@ -14,6 +14,7 @@ from gateway.config import Config
 from gateway.http.asgi import App
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.wire import EngineCard
+from gateway.telemetry import logs
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ class Gateway:
         from gateway.pool.platform import select_cpu_platform
 
         select_cpu_platform()
+        logs.configure(process="gateway")
         from gateway.app import GatewayApp
 
         self._gateway = GatewayApp(options.config, options.specs, ray.util.get_node_ip_address())

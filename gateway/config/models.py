@@ -31,7 +31,9 @@ class EngineSettings(Strict):
     enforce_eager: bool = False
     tensor_parallel: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1, description="OpenMP threads of a CPU engine")
-    log_stats: bool = False
+    log_stats: bool = Field(
+        default=False, description="vLLM's own statistics; on in any case while traces are exported"
+    )
 
 
 class Model(Strict):

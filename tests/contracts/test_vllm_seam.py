@@ -15,6 +15,8 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from gateway.pool.core_stats import CoreStats
+
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = "0.32.0"
 
@@ -139,8 +141,17 @@ FIELDS: dict[str, set[str]] = {
         "cache_salt",
         "priority",
         "arrival_time",
+        "trace_headers",
     },
-    "EngineCoreOutput": {"request_id", "new_token_ids", "finish_reason", "stop_reason"},
+    "EngineCoreOutput": {
+        "request_id",
+        "new_token_ids",
+        "finish_reason",
+        "stop_reason",
+        "events",
+        "prefill_stats",
+        "trace_headers",
+    },
 }
 
 
@@ -159,10 +170,22 @@ def test_the_first_fields_of_a_request_are_in_the_order_that_the_warm_up_uses() 
 
 def test_every_field_of_a_batch_of_outputs_has_been_decided_about() -> None:
     """What an engine step tells is split by gateway: a new field is to be copied, merged or left out knowingly."""
-    copied = {"engine_index", "outputs", "scheduler_stats", "timestamp", "weight_version"}
+    copied = {"engine_index", "outputs", "timestamp", "weight_version"}
+    for_the_heartbeat = {"scheduler_stats"}
     for_the_engines_own_client = {"utility_output", "finished_requests", "wave_complete", "start_wave"}
     fields = set(look_up("vllm.v1.engine:EngineCoreOutputs").__struct_fields__)
-    assert fields == copied | for_the_engines_own_client
+    assert fields == copied | for_the_heartbeat | for_the_engines_own_client
+
+
+def test_an_engine_event_and_its_statistics_have_what_is_read() -> None:
+    from gateway.pool import leg
+
+    kinds = look_up("vllm.v1.engine:EngineCoreEventType")
+    assert (kinds.QUEUED, kinds.SCHEDULED, kinds.PREEMPTED) == (leg.QUEUED, leg.SCHEDULED, leg.PREEMPTED)
+    assert {"type", "timestamp"} == set(look_up("vllm.v1.engine:EngineCoreEvent").__struct_fields__)
+    stats = CoreStats()
+    stats.take(look_up("vllm.v1.metrics.stats:SchedulerStats")(num_waiting_reqs=2, kv_cache_usage=0.5))
+    assert (stats.waiting(3), stats.kv_use(0.1, 1)) == (2, 0.5)
 
 
 def test_finish_reasons_and_request_states_have_what_is_used() -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -29,10 +30,10 @@ FINGERPRINT = fingerprint(SPEC.path)
 class Engine:
     """An outlet over a core, serving; `stop` closes its socket as a killed process would."""
 
-    def __init__(self, name: str, core: Core | None = None) -> None:
+    def __init__(self, name: str, core: Core | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.core: Any = core or ScriptedCore()
-        self.outlet = EngineOutlet(self.core)
+        self.outlet = EngineOutlet(self.core, clock)
         self.address = self.outlet.bind("127.0.0.1")
         self.task = asyncio.create_task(self.outlet.run())
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,43 @@ from tests.gateway.pool.scripted import ScriptedCore
 from tests.waiting import soon
 
 
-def config(folder: Path, **changes: Any) -> Config:
+def config(folder: Path, telemetry: Mapping[str, Any] | None = None, **changes: Any) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
     gateway: dict[str, Any] = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
     gateway["failover"] = {"park_s": 1.5}
     gateway |= changes
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
-    return Config.model_validate({"state_dir": str(folder), "models": models, "gateway": gateway})
+    sections = {"models": models, "gateway": gateway, "telemetry": telemetry or {}}
+    return Config.model_validate({"state_dir": str(folder), **sections})
 
 
 class Front:
-    """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section."""
+    """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section. Engines' clocks are
+    ahead by `skew_s`.
+    """
 
-    def __init__(self, folder: Path, sequences: int = 64, **gateway: Any) -> None:
-        self.config = config(folder, **gateway)
+    def __init__(
+        self,
+        folder: Path,
+        sequences: int = 64,
+        telemetry: Mapping[str, Any] | None = None,
+        skew_s: float = 0,
+        **gateway: Any,
+    ) -> None:
+        self.config = config(folder, telemetry, **gateway)
         self._sequences = sequences
+        self._skew_s = skew_s
         self._tell: Callable[[list[wire.EngineCard]], None] = lambda _cards: None
         _, self._key = KeyStore(self.config.keys_file).create(name="test", tenant="t", now=0)
         self.app = GatewayApp(self.config, [SPEC], "127.0.0.1")
         self._engines = 1
-        self.engine = Engine("engine-1", ScriptedCore())
+        self.engine = self._engine()
+
+    def _engine(self) -> Engine:
+        def clock() -> float:
+            return time.monotonic() + self._skew_s
+
+        return Engine(f"engine-{self._engines}", ScriptedCore(clock=clock), clock)
 
     async def open(self) -> None:
         async def watch(_model: str, on_change: Callable[[list[wire.EngineCard]], None]) -> None:
@@ -70,7 +88,7 @@ class Front:
         await self.engine.stop()
         await asyncio.sleep(away_s)
         self._engines += 1
-        self.engine = Engine(f"engine-{self._engines}", ScriptedCore())
+        self.engine = self._engine()
         self.engine.outlet.allow([self.app.card.public_key])
         self._tell([self._card()])
         await soon(lambda: self.backend.pool.available, 10)

@@ -4,13 +4,15 @@ It passes the same contract as the real one (test_core_contract.py).
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy
 from tokenizers import Tokenizer
 from vllm.sampling_params import SamplingParams
-from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.engine import EngineCoreEvent, EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.metrics.stats import PrefillStats, SchedulerStats
 from vllm.v1.outputs import LogprobsLists
 
 from deployments.demo_model import INT8
@@ -26,12 +28,14 @@ class CoreDied(Exception):
 class ScriptedCore:
     """`automatic`: answers each request to its end, a token at a time. Otherwise nothing comes but by `say`.
 
-    The outlet gives each request an id of its own, "name~number"; here it goes by the name that its gateway gave it.
+    The outlet gives each request an id of its own, "name~number"; here it goes by the name that its gateway gave it. `clock`: the
+    core's own.
     """
 
     kv_tokens = 1024
 
-    def __init__(self, *, automatic: bool = False) -> None:
+    def __init__(self, *, automatic: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self.answering = asyncio.Event()
         self.answering.set()
         self.ids: list[str] = []
@@ -69,11 +73,25 @@ class ScriptedCore:
     decode_request = EngineCore.decode_request
     encode_outputs = EngineCore.encode_outputs
 
-    def say(self, *names: str, tokens: Sequence[int] = (TOKEN,), finish: FinishReason | None = None) -> None:
-        """One step that gives each of these requests some tokens; a name stands for all requests that bear it."""
+    def say(
+        self,
+        *names: str,
+        tokens: Sequence[int] = (TOKEN,),
+        finish: FinishReason | None = None,
+        events: Sequence[EngineCoreEvent] | None = None,
+        cached: int | None = None,
+        stats: SchedulerStats | None = None,
+    ) -> None:
+        """One step that gives each of these requests some tokens; a name stands for all requests that bear it. The rest is what a
+        core with its statistics on says besides: `cached` are tokens of a prompt, at its first output.
+        """
         ids = [known for known in self.ids if name_of(known) in names]
-        outputs = [EngineCoreOutput(rid, list(tokens), finish_reason=finish) for rid in ids]
-        self._steps.put_nowait(EngineCoreOutputs(outputs=outputs))
+        prefill = None if cached is None else PrefillStats(num_cached_tokens=cached)
+        outputs = [
+            EngineCoreOutput(rid, list(tokens), finish_reason=finish, events=events, prefill_stats=prefill)
+            for rid in ids
+        ]
+        self._steps.put_nowait(EngineCoreOutputs(outputs=outputs, timestamp=self.clock(), scheduler_stats=stats))
 
     def poison(self, name: str) -> None:
         """An output with logprobs that nobody asked for: well-formed, and vLLM's output handler dies of it."""

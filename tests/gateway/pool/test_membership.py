@@ -128,7 +128,12 @@ async def test_an_engine_reports_what_other_gateways_gave_it(fork, gateway):
     for number in range(5):
         await first.add(f"busy-{number}", prompt=100)
     reported = {c.card.engine_id: c for c in second.pool.channels}["left"]
-    await soon(lambda: reported.load == wire.Load(5, 500, 500 / 1024), 5, "the engine's own word")
+
+    def told():
+        load = reported.load
+        return (load.requests, load.prefill_tokens, load.kv_use, load.waiting)
+
+    await soon(lambda: told() == (5, 500, 500 / 1024, 5), 5, "the engine's own word")
     await second.add("mine")
     await soon(lambda: right.core.requests, 5)
     assert "mine" in right.core.requests
