@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from loadtests.redteam.target import Target
 
@@ -27,12 +27,16 @@ CONTROL: Mapping[Mode, Expected] = dict.fromkeys(Mode, Expected.FAILS)
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where an attack takes place. `folder`: the weights, read only to judge what was found; `victim`: another tenant's key."""
+    """Where an attack takes place. `folder`: the weights, read only to judge what was found; `victim`: another tenant's key.
+
+    `memory` is the run's: what one mode found out, the next may use.
+    """
 
     target: Target
     folder: Path
     mode: Mode
     seed: int
+    memory: dict[str, Any]
     victim: str = ""
 
 
@@ -47,11 +51,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`model` is what it is aimed at: the random victim with known weights, or the trained demo model. `slow`: for the full run."""
+    """`model`: the random victim with known weights, or the trained demo model. `tier` is that of the attacker's key; `slow` ones
+    belong to the full run.
+    """
 
     id: str
     title: str
     run: Callable[[Scene], Awaitable[Finding]]
     expected: Mapping[Mode, Expected]
     model: Literal["victim", "demo"] = "victim"
+    tier: str = "standard"
     slow: bool = False

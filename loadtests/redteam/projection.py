@@ -14,7 +14,7 @@ from loadtests.redteam.target import COMPLETIONS
 from loadtests.redteam.victim import output_projection
 
 IDS = 128
-CONTEXTS = 96
+CONTEXTS = 64
 STEP = 10.0
 COSINE, WORST_COSINE = 0.99, 0.97
 

@@ -43,13 +43,13 @@ class Stage:
         self.doors, self._servers, self._store = doors, servers, store
         self._made = 0
 
-    def keys(self, count: int) -> list[str]:
+    def keys(self, count: int, tier: str = "standard") -> list[str]:
         """Bare vLLM knows no keys."""
         if self._store is None:
             return [""] * count
         self._made += count
         made = range(self._made - count, self._made)
-        return [self._store.create(name=f"red-{n}", tenant=f"red-{n}", now=time.time())[1] for n in made]
+        return [self._store.create(name=f"red-{n}", tenant=f"red-{n}", now=time.time(), tier=tier)[1] for n in made]
 
     def close(self) -> None:
         for server in self._servers:

@@ -1,0 +1,95 @@
+"""One run of the red team: mode by mode, attack by attack, each with a tenant of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadtests.redteam import stage
+from loadtests.redteam.attack import Attack, Finding, Mode, Scene
+from loadtests.redteam.race import BUDGET
+from loadtests.redteam.results import Row
+from loadtests.redteam.stage import Stage
+from loadtests.redteam.suite import PROCESSED
+from loadtests.redteam.target import Stopped, Target
+
+LIMITS: Mapping[str, Any] = {
+    "tiers": {
+        "trial": {"tokens": [{"scope": "tenant", "limit": 10_000, "per": "day"}]},
+        "race": {"tokens": [{"scope": "key", "limit": BUDGET, "per": "day"}]},
+    }
+}
+GATEWAYS: Mapping[Mode, Mapping[str, Any]] = {
+    Mode.OPEN: {"guard": {"unsafe_open_surface": True}, "surface": {"max_n": 4096}, "limits": LIMITS},
+    Mode.GUARDED: {"guard": {"enforce": "quarantine"}, "limits": LIMITS},
+}
+"""The gateway's settings in each mode; whatever is not said is as shipped."""
+ATTACK_S = 600.0
+
+
+@dataclass(slots=True)
+class Session:
+    """`rows` fill as attacks end."""
+
+    scratch: Path
+    seed: int
+    say: Callable[[str], None]
+    rows: list[Row] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, attacks: Sequence[Attack], modes: Iterable[Mode]) -> None:
+        weights = stage.make_victim(self.scratch, self.seed)
+        names = sorted({attack.model for attack in attacks})
+        for mode in modes:
+            self.say(f"{mode}: starting")
+            self._on(stage.start(mode, self.scratch, weights, names, GATEWAYS), attacks, mode, weights)
+            if mode is Mode.BARE and any(attack.id == "R3" for attack in attacks):
+                self.say("bare vLLM with processed logprobs: starting")
+                leaky = stage.bare(self.scratch, weights, [stage.VICTIM], (*stage.LEAKY, *stage.PROCESSED))
+                self._on(leaky, [PROCESSED], mode, weights)
+
+    def _on(self, stands: Stage, attacks: Sequence[Attack], mode: Mode, weights: Path) -> None:
+        try:
+            for attack in attacks:
+                if mode in attack.expected:
+                    row = asyncio.run(self._try(attack, mode, stands, weights))
+                    self.rows.append(row)
+                    self.say(f"{row.attack} {'wins' if row.success else 'fails'}: {row.measure or row.stopped}")
+        finally:
+            stands.close()
+
+    async def _try(self, attack: Attack, mode: Mode, stands: Stage, weights: Path) -> Row:
+        own, victim = stands.keys(1, attack.tier)[0], stands.keys(1)[0]
+        door = stands.doors[attack.model]
+        target = Target(door.port, door.model, (own,))
+        begun = time.monotonic()
+        try:
+            async with asyncio.timeout(ATTACK_S):
+                scene = Scene(target, weights, mode, self.seed, self.memory, victim)
+                finding = await attack.run(scene)
+        except Stopped:
+            finding = Finding(False, "", {})
+        except TimeoutError:
+            finding = Finding(False, f"not done after {ATTACK_S:.0f} s", {})
+        finally:
+            target.close()
+        books = target.books
+        return Row(
+            attack.id,
+            attack.title,
+            str(mode),
+            str(attack.expected[mode]),
+            finding.success,
+            finding.measure,
+            books.requests,
+            books.answered,
+            books.prompt_tokens,
+            books.completion_tokens,
+            books.scalars,
+            books.stopped,
+            dict(books.refusals),
+            dict(finding.figures),
+            round(time.monotonic() - begun, 2),
+        )

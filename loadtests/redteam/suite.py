@@ -1,0 +1,29 @@
+"""All attacks, in the order in which they are tried."""
+
+from collections.abc import Mapping
+
+from loadtests.redteam import bias, cache, elicitation, harvest, projection, race, sampling, surface
+from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
+
+OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
+"""Limits are no part of the guard: they hold without it."""
+
+ATTACKS = (
+    Attack("R1", "hidden size from chosen logprobs", projection.steal_hidden_size, EXPLOIT),
+    Attack("R2", "output projection from chosen logprobs", projection.steal_projection, EXPLOIT),
+    Attack("R3", "projection through biased logprobs (control)", bias.steal_by_biased_logprobs, CONTROL),
+    Attack("R3f", "hidden size from forced tokens' logprobs", bias.steal_by_forced_tokens, EXPLOIT),
+    Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, slow=True),
+    Attack("R5", "soft labels from samples", sampling.steal_soft_labels, EXPLOIT),
+    Attack("R7", "template harvest, trained student", harvest.distil, OF_THE_LIMITS, "demo", tier="trial", slow=True),
+    Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, "demo"),
+    Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, "demo"),
+    Attack("R9c", "histories from elsewhere", elicitation.replay, EXPLOIT, "demo"),
+    Attack("R12", "another tenant's secret in the cache", cache.find_secret, EXPLOIT, "demo"),
+    Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, "demo"),
+    Attack("R14", "racing a token budget", race.overrun, OF_THE_LIMITS, "demo", tier="race"),
+)
+PROCESSED = Attack(
+    "R3p", "R3 where logprobs are taken after the bias", bias.steal_by_biased_logprobs, {Mode.BARE: Expected.WINS}
+)
+"""Against vLLM with --logprobs-mode processed_logprobs, which Sluice refuses to start with: R3 must win somewhere."""
