@@ -33,11 +33,12 @@ run: setup ## Install if need be, then serve CONFIG until Ctrl-C
 dev: ## Install what tests and checks need, too
 	@$(INSTALL) --dev
 
-check: dev ## Lint, formatting, types, import rules, lock files, house rules
+check: dev ## Lint, formatting, types, import rules, workflows, lock files, house rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/python -m pytest -q --durations=0 --durations-min=5 tests/check
 
@@ -55,10 +56,10 @@ chaos: dev ## Faults under load, one after another; ARGS="--quick" or ARGS="--fa
 	@exec $(BIN)/python -m loadtests.chaos $(ARGS)
 
 loadtest: dev ## Locust: three minutes of mixed load, judged by loadtests/slo.yaml; ARGS="burst" or ARGS="ramp"
-	@exec $(BIN)/python -m loadtests.suite $(ARGS)
+	@exec $(BIN)/python -m loadtests.suite --config $(CONFIG) $(ARGS)
 
 soak: dev ## Locust for 30 minutes: memory growth, leaked slots, files, reservations; ARGS="--minutes 10"
-	@exec $(BIN)/python -m loadtests.suite soak $(ARGS)
+	@exec $(BIN)/python -m loadtests.suite soak --config $(CONFIG) $(ARGS)
 
 train: setup ## Train the embedded demo model again
 	@exec $(BIN)/python -m deployments.demo_model.train $(ARGS)

@@ -91,6 +91,7 @@ def throughput(windows: Sequence[Window], ramp: Sequence[Point], knee: Point | N
             [window.in_flight for window in windows], [window.tokens_per_s for window in windows], s=8, alpha=0.5,
             label="5-second windows",
         )  # fmt: skip
+        axes.set_ylim(bottom=0)
         if ramp:
             axes.plot(
                 [point.users for point in ramp], [point.tokens_per_s for point in ramp], "o-", label="ramp (users)"

@@ -17,7 +17,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: float
     users: int
     arrivals: str = "poisson"
-    rate: float = 0.25
+    rate: float = 0.5
     think: float = 1.0
     step: int = 8
     personas: str = ""
@@ -37,7 +37,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 PRESETS = {
     "mixed": Preset("steady", 3.0, 24),
-    "smoke": Preset("steady", 0.3, 16, rate=0.5),
+    "smoke": Preset("steady", 0.3, 16),
     "ramp": Preset("ramp", 5.0, 128, arrivals="closed", think=0.0, personas="chat,rag"),
     "burst": Preset("burst", 3.0, 4),
     "day": Preset("day", 6.0, 32),

@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """One attempt. Times in seconds; `at` is Unix time of its intended start, from which `ttft_s` and `e2e_s` count.
 
-    `lag_s`: how much later than intended it was sent. `queue_s`: what the gateway says that it waited. `gaps`: seconds between
+    `lag_s`: how late it was sent, a Retry-After granted. `queue_s`: what the gateway says that it waited. `gaps`: seconds between
     token events, as packed 32-bit floats. `judged`: it counts for objectives of latency.
     """
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 import gevent
+from gevent.event import Event
 from gevent.pool import Group
 from locust import User, task
 
@@ -53,6 +54,7 @@ class StreamingUser(User):
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
         self._idle: list[Connection] = []
         self._in_flight = Group()
+        self._over = Event()
         self._begun = time.perf_counter()
         self._due: Iterator[float] = arrivals.poisson(self.options.rate, self.rng)
 
@@ -87,6 +89,7 @@ class StreamingUser(User):
 
     def on_stop(self) -> None:
         """What is in flight may end: a cut would be one more client that left, and nobody asked for it."""
+        self._over.set()
         self._in_flight.join(timeout=END_S)
         for connection in self._idle:
             connection.close()
@@ -99,15 +102,18 @@ class StreamingUser(User):
 
     def _until_answered(self, plan: Plan, intended: float) -> Answer | None:
         """The right answer, whatever number of refusals it takes within reason; None if there was none."""
+        due = intended
         for attempt in range(RETRIES + 1):
             exchange = self._send(plan)
             wait_s = retry_after_s(exchange.headers) if exchange.status in (429, 503) else None
             again = self.retries and wait_s is not None and attempt < RETRIES
             answer = read_answer(exchange, plan)
-            self._tell(self._record(plan, exchange, answer, intended, refused=wait_s is not None and again))
+            self._tell(self._record(plan, exchange, answer, intended, lag_s=exchange.sent - due, refused=again))
             if not again:
                 return None if answer.problem else answer
-            gevent.sleep(min(wait_s or 0.0, LONGEST_WAIT_S))
+            due = time.perf_counter() + min(wait_s or 0.0, LONGEST_WAIT_S)
+            if self._over.wait(due - time.perf_counter()):
+                return None
         return None
 
     def _send(self, plan: Plan) -> Exchange:
@@ -119,7 +125,9 @@ class StreamingUser(User):
             self._idle.append(connection)
         return exchange
 
-    def _record(self, plan: Plan, exchange: Exchange, answer: Answer, intended: float, *, refused: bool) -> Record:
+    def _record(
+        self, plan: Plan, exchange: Exchange, answer: Answer, intended: float, *, lag_s: float, refused: bool
+    ) -> Record:
         left = plan.leave is not None and not exchange.error and not exchange.status >= 400
         outcome = Outcome.LEFT if left else Outcome.FAILED if answer.problem else Outcome.RIGHT
         return Record(
@@ -128,7 +136,7 @@ class StreamingUser(User):
             outcome=Outcome.REFUSED if refused else outcome,
             status=exchange.status,
             judged=self.judged,
-            lag_s=exchange.sent - intended,
+            lag_s=lag_s,
             e2e_s=exchange.ended - intended,
             ttft_s=None if answer.first_at is None else answer.first_at - intended,
             queue_s=queue_s(exchange.headers),

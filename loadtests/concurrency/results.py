@@ -1,0 +1,76 @@
+"""The schema of loadtests/results/concurrency-*.json."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`in_flight_*`: streams that the gateway counted, sampled every two seconds after all had started. Memory is anonymous, of the
+    gateway's process: idle, at its highest under load, and per stream (KiB).
+    """
+
+    wanted: int
+    seconds: float
+    max_tokens: int
+    completed: int
+    tokens_per_s: float
+    in_flight_median: float
+    in_flight_low: int
+    ttft_p50_ms: float
+    ttft_p99_ms: float
+    mean_gap_p50_ms: float
+    problems: dict[str, int]
+    gateway_idle_mib: float
+    gateway_peak_mib: float
+    kib_per_stream: float
+    gateway_after_mib: float
+    gateway_fds_peak: int
+
+    @property
+    def met(self) -> bool:
+        return not self.problems and self.completed > 0
+
+
+class Connections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Idle keep-alive connections at the gateway's own port, held for `seconds` and then asked once more."""
+
+    wanted: int
+    seconds: float
+    refused: int
+    lost: int
+    silent: int
+    opened_in_s: float
+    asked_in_s: float
+    stream_ttft_before_ms: float
+    stream_ttft_beside_ms: float
+    gateway_before_mib: float
+    gateway_with_mib: float
+    kib_per_connection: float
+    gateway_fds: int
+    descriptor_limit: int
+
+    @property
+    def met(self) -> bool:
+        return not (self.refused or self.lost or self.silent)
+
+
+class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: int
+    started: str
+    command: list[str]
+    seed: int
+    commit: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+    config: dict[str, Any]
+    streams: Streams | None
+    connections: Connections | None
+
+
+def write(results: Results, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
