@@ -20,6 +20,7 @@ from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.config.listen import Listen
+from gateway.drift_feed import DriftFeed
 from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
 from gateway.http.door import Door
@@ -66,6 +67,7 @@ class GatewayApp:
         names = tuple(spec.name for spec in specs)
         self.telemetry = Telemetry(config, self._gateway_id, names, frozenset(ROUTES))
         self._metrics = self.telemetry.metrics
+        self._drift: DriftFeed | None = None
         self._queues = QueueMetrics(self._metrics.registry, self._read_queues)
         self.telemetry.read_engines(lambda: {front.spec.name: _pool_reading(front.pool) for front in self._fronts})
         for front in self._fronts:
@@ -97,6 +99,8 @@ class GatewayApp:
         gateway = self._config.gateway
         self._audit = await asyncio.to_thread(_open_audit, self._config)
         self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
+        if self._config.drift.enabled:
+            self._drift = await asyncio.to_thread(DriftFeed, self._config, self._metrics)
         management = ManagementApp(
             self.health, self.status, self._metrics.render, self._authenticate, gateway.management.host
         )
@@ -123,7 +127,9 @@ class GatewayApp:
         self._listeners.append(heir)
 
     async def _open_front(self, front: ModelFront) -> None:
-        self._backends[front.spec.name] = await front.open()
+        backend = self._backends[front.spec.name] = await front.open()
+        if self._drift is not None:
+            self._drift.connect(front, backend.decode)
         log.info("model_open", model=front.spec.name, max_model_len=front.accept.max_model_len)
 
     async def close(self) -> None:
@@ -142,6 +148,8 @@ class GatewayApp:
             backend.front_end.close()
         self._peer.close()
         await asyncio.to_thread(self.telemetry.close)
+        if self._drift is not None:
+            await asyncio.to_thread(self._drift.watch.close)
         if self._audit is not None:
             await asyncio.to_thread(self._audit.close)
 
@@ -170,6 +178,7 @@ class GatewayApp:
                 }
                 for front in self._fronts
             ],
+            "drift": {} if self._drift is None else self._drift.status(),
         }
 
     def _authenticate(self, headers: Headers) -> Principal:

@@ -8,6 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from gateway.config.drift import Drift
 from gateway.config.listen import HAProxy, Listen, Management, Surface
 from gateway.config.models import Model
 from gateway.config.telemetry import Telemetry
@@ -70,6 +71,7 @@ class Config(Strict):
     auth: Auth = Auth()
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
+    drift: Drift = Drift()
     ray: Ray = Ray()
     engine_host: str = Field(
         default="127.0.0.1", description="where engines listen for gateways; 'node': the node's address"

@@ -53,6 +53,7 @@ class EnginePool:
         self.failover = Failover(policy)
         self.on_end: Callable[[Flight, SluiceError], None] = lambda _flight, _error: None
         self.on_step: Callable[[float, int], None] = lambda _seconds, _streams: None
+        self.on_finish: Callable[[Flight, str], None] = lambda _flight, _reason: None
         self.refused: dict[str, str] = {}
 
     @property
@@ -288,6 +289,7 @@ class EnginePool:
                 flight.end_leg(str(output.finish_reason), now, batch.timestamp)
                 self.failover.succeeded()
                 self._chooser.ended(flight)
+                self.on_finish(flight, str(output.finish_reason))
                 self._forget(flight)
         took = channel.pace.step(now, busy=channel.requests > 0)
         if going_on and took is not None:

@@ -18,19 +18,24 @@ from tests.gateway.pool.scripted import ScriptedCore
 from tests.waiting import soon
 
 
-def config(folder: Path, telemetry: Mapping[str, Any] | None = None, **changes: Any) -> Config:
+def config(
+    folder: Path,
+    telemetry: Mapping[str, Any] | None = None,
+    drift: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
     gateway: dict[str, Any] = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
     gateway["failover"] = {"park_s": 1.5}
     gateway |= changes
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
-    sections = {"models": models, "gateway": gateway, "telemetry": telemetry or {}}
+    sections = {"models": models, "gateway": gateway, "telemetry": telemetry or {}, "drift": drift or {}}
     return Config.model_validate({"state_dir": str(folder), **sections})
 
 
 class Front:
     """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section. Engines' clocks are
-    ahead by `skew_s`.
+    ahead by `skew_s`; those that are `automatic` answer by themselves.
     """
 
     def __init__(
@@ -39,9 +44,13 @@ class Front:
         sequences: int = 64,
         telemetry: Mapping[str, Any] | None = None,
         skew_s: float = 0,
+        drift: Mapping[str, Any] | None = None,
+        *,
+        automatic: bool = False,
         **gateway: Any,
     ) -> None:
-        self.config = config(folder, telemetry, **gateway)
+        self.config = config(folder, telemetry, drift, **gateway)
+        self._automatic = automatic
         self._sequences = sequences
         self._skew_s = skew_s
         self._tell: Callable[[list[wire.EngineCard]], None] = lambda _cards: None
@@ -54,7 +63,7 @@ class Front:
         def clock() -> float:
             return time.monotonic() + self._skew_s
 
-        return Engine(f"engine-{self._engines}", ScriptedCore(clock=clock), clock)
+        return Engine(f"engine-{self._engines}", ScriptedCore(automatic=self._automatic, clock=clock), clock)
 
     async def open(self) -> None:
         async def watch(_model: str, on_change: Callable[[list[wire.EngineCard]], None]) -> None:
