@@ -1,6 +1,6 @@
 """How sure one may be of a share that was counted."""
 
-from scipy.stats import beta  # type: ignore[import-untyped]
+from scipy.stats import beta
 
 
 def interval(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
