@@ -16,8 +16,9 @@ _HOT = Settings(max_tokens=1024, temperature=1.0)
 class Plan:
     """`per_day` harvest requests of each key; `cover`: the share of honest-looking chat in all that a key sends.
 
-    `human`: sent in office hours, not around the clock; `forwarded`: the harvest is what real users asked of a product that sends
-    it on, so that no single request differs from honest chat.
+    `within_s`: seconds from the first to the last request of a day. `human`: sent in office hours, not around the clock;
+    `forwarded`: the harvest is what real users asked of a product that sends it on, so that no single request differs from honest
+    chat.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Plan:
     per_day: int
     days: int = 1
     cover: float = 0.0
+    within_s: float = DAY_S
     human: bool = False
     forwarded: bool = False
     median_tokens: int = 420
@@ -49,6 +51,9 @@ PLANS = (
     Plan("slow drip", attacks.templates, 100, 26, days=5, human=True),
     Plan("hydra, adaptive", attacks.paraphrased, 100, 40, cover=0.5, human=True, median_tokens=150),
     Plan("forwarded users", attacks.templates, 20, 60, human=True, forwarded=True),
+    Plan("probing, at full speed", attacks.probing, 1, 1000, within_s=60.0, median_tokens=40),
+    Plan("reasoning elicitation, at full speed", attacks.elicitation, 1, 400, within_s=60.0),
+    Plan("harvest, 1 key, at full speed", attacks.template, 1, 1000, within_s=300.0),
 )
 
 
@@ -65,10 +70,10 @@ class Campaign:
         """(index of the key, request), in any order."""
         plan = self.plan
         total = plan.keys * plan.per_day
-        phase = rng.uniform(0, DAY_S / max(total, 1))
+        phase = rng.uniform(0, DAY_S - plan.within_s + 1)
         users = self._users(rng, number)
         for turn in range(total):
-            second = office_hour(rng) if plan.human else phase + turn * DAY_S / total * rng.uniform(0.98, 1.02)
+            second = office_hour(rng) if plan.human else phase + (turn + rng.uniform(0, 0.5)) * plan.within_s / total
             key = turn % plan.keys
             if plan.forwarded:
                 yield key, replace(next(users), harvest=True)
