@@ -1,10 +1,13 @@
 """The short form of `make loadtest`, on the Sluice that all live tests share: every answer right, and nothing left behind."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from loadtests.concurrency.idle import ask_all, close_all, open_all
+from loadtests.concurrency.streams import Door, Held, hold
 from loadtests.suite.gate import judge, read_objectives
 from loadtests.suite.measures import measure
 from loadtests.suite.presets import PRESETS, SLO
@@ -13,6 +16,7 @@ from loadtests.suite.session import Target, perform
 from tests.live.harness import MODEL, Sluice
 
 pytestmark = [pytest.mark.slow]
+STREAMS, IDLE = 60, 300
 
 
 def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice, key: str, tmp_path: Path) -> None:
@@ -39,3 +43,20 @@ def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice
     rate = {"error_rate": objectives.objectives["error_rate"]}
     (verdict,) = judge(msgspec.structs.replace(objectives, objectives=rate), found.values())
     assert verdict.line().startswith("PASS  error_rate")
+
+
+async def test_many_streams_and_idle_connections_are_held_at_once(sluice: Sluice, key: str) -> None:
+    """The short form of `python -m loadtests.concurrency`."""
+    door = Door("127.0.0.1", sluice.config["gateway"]["listen"]["port"], MODEL, key)
+    idle = await open_all(door.host, door.port, IDLE)
+    held, seen = Held(), []
+    holding = asyncio.create_task(hold(door, STREAMS, 4.0, 48, 1, held))
+    while not holding.done():
+        await asyncio.sleep(0.1)
+        seen.append(held.open)
+    await holding
+    await ask_all(door.host, door.port, idle)
+    close_all(idle)
+    assert (dict(held.problems), idle.refused, idle.lost, idle.silent) == ({}, 0, 0, 0)
+    assert max(seen) == STREAMS
+    assert held.completed >= STREAMS

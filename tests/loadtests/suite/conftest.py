@@ -1,113 +1,13 @@
-"""A chat server in a thread that streams as vLLM does, and gets wrong what it is asked to get wrong."""
+"""Fixtures of the suite's tests."""
 
-import json
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
-HEAD = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "toy"}
-
-
-def chunk(delta: dict[str, Any], finish: str | None = None, index: int = 0) -> dict[str, Any]:
-    return HEAD | {"choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
-
-
-def usage(prompt: int, completion: int, total: int | None = None) -> dict[str, Any]:
-    counts = {"prompt_tokens": prompt, "completion_tokens": completion}
-    return HEAD | {"choices": [], "usage": counts | {"total_tokens": prompt + completion if total is None else total}}
-
-
-def stream(tokens: int) -> list[dict[str, Any]]:
-    """The chunks of a right answer."""
-    texts = [chunk({"content": f"{number} "}) for number in range(tokens - 1)]
-    return [chunk({"role": "assistant", "content": ""}), *texts, chunk({"content": "."}, "length"), usage(9, tokens)]
-
-
-class Toy(ThreadingHTTPServer):
-    """`refuse`: so many requests are answered by 429. `pause_s` between chunks. `late`: the wait is told by a comment."""
-
-    daemon_threads = True
-    request_queue_size = 512
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.refuse = 0
-        self.pause_s = 0.0
-        self.late = False
-        self.asked: list[dict[str, Any]] = []
-        self.connections = 0
-        self.left = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Toy
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(body)
-        if self.server.refuse > 0:
-            self.server.refuse -= 1
-            self._whole(429, {"error": {"message": "later", "type": "rate_limit_error"}}, {"retry-after": "1"})
-        elif not body.get("stream"):
-            choice = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
-            counts = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
-            self._whole(200, {"choices": [choice], "usage": counts}, {})
-        else:
-            try:
-                self._stream(stream(body["max_tokens"]))
-            except OSError:
-                self.server.left += 1
-                self.close_connection = True
-
-    def _whole(self, status: int, content: dict[str, Any], headers: dict[str, str]) -> None:
-        data = json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {"content-type": "application/json", "content-length": str(len(data)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _stream(self, chunks: list[dict[str, Any]]) -> None:
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("transfer-encoding", "chunked")
-        if not self.server.late:
-            self.send_header("server-timing", "queue;dur=12.5")
-        self.end_headers()
-        if self.server.late:
-            self._piece(b": waiting\n\n")
-            self._piece(b": queue;dur=5012.5\n\n")
-        for one in chunks:
-            time.sleep(self.server.pause_s)
-            self._piece(b"data: " + json.dumps(one).encode() + b"\n\n")
-        self._piece(b"data: [DONE]\n\n")
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _piece(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+from tests.loadtests.toy_chat import Toy, serving
 
 
 @pytest.fixture
 def toy() -> Iterator[Toy]:
-    with Toy() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()

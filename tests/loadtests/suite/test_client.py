@@ -9,7 +9,7 @@ import pytest
 from loadtests.suite.client import Connection, Leave, queue_s, retry_after_s
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
-from tests.loadtests.suite.conftest import Toy
+from tests.loadtests.toy_chat import Toy
 from tests.waiting import eventually
 
 PLAN = Plan(chat("toy", [{"role": "user", "content": "Hi"}], 5, exact=True), max_tokens=5, exact=True)

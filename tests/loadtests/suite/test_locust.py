@@ -15,7 +15,7 @@ import pytest
 
 from loadtests.drive import ROOT
 from loadtests.suite.record import Outcome, Record, Run
-from tests.loadtests.suite.conftest import Toy
+from tests.loadtests.toy_chat import Toy
 from tests.waiting import eventually
 
 FILE = ROOT / "loadtests" / "locustfile.py"

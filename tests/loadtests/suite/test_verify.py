@@ -8,7 +8,7 @@ import pytest
 from loadtests.client import Exchange
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
-from tests.loadtests.suite.conftest import HEAD, chunk, stream, usage
+from tests.loadtests.toy_chat import HEAD, chunk, stream, usage
 
 PLAN = Plan(chat("toy", [], 3, exact=True), max_tokens=3, exact=True)
 ROLE, ONE, TWO, END, USAGE = stream(3)

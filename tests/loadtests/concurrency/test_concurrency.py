@@ -1,0 +1,68 @@
+"""Streams that are asked for again and again, and connections that are idle: what is counted is what happened."""
+
+import asyncio
+
+import pytest
+
+from loadtests.concurrency.idle import ask_all, close_all, open_all
+from loadtests.concurrency.results import Connections
+from loadtests.concurrency.session import TooFewDescriptorsError, connections
+from loadtests.concurrency.streams import Door, Held, hold
+from loadtests.suite.sampler import Sample
+from tests.loadtests.toy_chat import Toy
+from tests.waiting import soon
+
+
+def door(toy: Toy) -> Door:
+    return Door("127.0.0.1", toy.server_address[1], "toy", "sk")
+
+
+async def test_streams_are_held_and_reissued_as_they_end(toy: Toy):
+    toy.pause_s = 0.01
+    held = Held()
+    holding = asyncio.create_task(hold(door(toy), 12, 1.5, 8, 1, held))
+    await soon(lambda: held.open == 12, 5, "all of them at once")
+    await holding
+    assert held.open == 0
+    assert not held.problems
+    assert held.completed == len(toy.asked) > 24
+    assert held.tokens == 8 * held.completed
+    assert toy.connections == 12, "each connection asks again"
+    assert len({body["messages"][0]["content"] for body in toy.asked}) == held.completed
+
+
+async def test_what_goes_wrong_is_counted_by_its_words(toy: Toy):
+    toy.refuse = 1
+    held = Held()
+    await hold(door(toy), 1, 1.2, 4, 1, held)
+    assert [(words[:10], count) for words, count in held.problems.items()] == [("status 429", 1)]
+    assert held.completed > 0
+
+
+async def test_idle_connections_are_asked_once_more(toy: Toy):
+    idle = await open_all("127.0.0.1", toy.server_address[1], 130)
+    assert (len(idle.connections), idle.refused) == (130, 0)
+    idle.connections[3].close()
+    await ask_all("127.0.0.1", toy.server_address[1], idle)
+    assert (idle.lost, idle.silent) == (1, 0)
+    assert toy.connections == 130
+    close_all(idle)
+
+
+async def test_connections_that_cannot_be_opened_are_counted():
+    assert (await open_all("127.0.0.1", 9, 3)).refused == 3
+
+
+async def test_more_connections_than_descriptors_are_refused_beforehand(toy: Toy):
+    def never() -> Sample:
+        raise AssertionError
+
+    with pytest.raises(TooFewDescriptorsError, match="open files"):
+        await connections(door(toy), never, 10**9, 1.0, 1)
+
+
+@pytest.mark.parametrize("flaw", ["refused", "lost", "silent"])
+def test_one_connection_that_is_gone_fails_the_measurement(flaw: str):
+    fields = dict.fromkeys(Connections.__struct_fields__, 0)
+    assert Connections(**fields).met
+    assert not Connections(**fields | {flaw: 1}).met
