@@ -23,7 +23,7 @@ function line(values, most, colour) {
 }
 
 function chart(title, names, rows) {
-  const most = Math.max(1e-9, ...names.flatMap((name) => rows.map((row) => row[name] ?? 0)));
+  const most = Math.max(0.001, ...names.flatMap((name) => rows.map((row) => row[name] ?? 0)));
   const lines = names.map((name, place) => line(rows.map((row) => row[name]), most, COLOURS[place])).join("");
   const legend = names.map((name, place) => `<tspan fill="${COLOURS[place]}"> ${name}</tspan>`).join("");
   return `<figure style="display:inline-block;margin:8px"><svg width="${WIDTH}" height="${HEIGHT + 16}" font-size="11" font-family="sans-serif">
