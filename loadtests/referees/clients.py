@@ -107,7 +107,7 @@ def guidellm(race: Race, program: Path) -> Row:
         "api_key": race.server.key or "none",
         "validate_backend": False,
         "http2": False,
-        "extras": {"body": {"stream_options": {"include_usage": True}, "temperature": 0}},
+        "extras": {"body": {"stream_options": {"continuous_usage_stats": False}, "temperature": 0}},
     }
     arguments = [
         "--backend", json.dumps(backend),
@@ -115,7 +115,7 @@ def guidellm(race: Race, program: Path) -> Row:
         "--constraint", json.dumps({"kind": "max_requests", "count": race.requests}),
         "--tokenizer", json.dumps({"kind": "huggingface_auto", "model": race.tokenizer}),
         "--data", json.dumps({"kind": "synthetic_text", "prompt_tokens": PROMPT_TOKENS, "output_tokens": OUTPUT_TOKENS}),
-        "--seed", json.dumps({"kind": "static", "seed": race.seed}),
+        "--seed", json.dumps({"kind": "static", "value": race.seed}),
         "--output", json.dumps({"kind": "json", "path": str(out)}), "--disable-console",
     ]  # fmt: skip
     _run([str(program), "run", *arguments], {"HF_HUB_OFFLINE": "1"})
