@@ -20,6 +20,7 @@ from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.config.listen import Listen
+from gateway.console_feed import ConsoleFeed
 from gateway.drift_feed import DriftFeed
 from gateway.errors import Unauthenticated
 from gateway.http.asgi import Headers
@@ -101,8 +102,14 @@ class GatewayApp:
         self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
         if self._config.drift.enabled:
             self._drift = await asyncio.to_thread(DriftFeed, self._config, self._metrics)
+        console = self._console()
         management = ManagementApp(
-            self.health, self.status, self._metrics.render, self._authenticate, gateway.management.host
+            self.health,
+            self.status,
+            self._metrics.render,
+            self._authenticate,
+            gateway.management.host,
+            None if console is None else console.app.answer,
         )
         own = Listen(host=gateway.management.host, port=gateway.management.port)
         sock = bind_or_any(own.host, own.port)
@@ -118,6 +125,21 @@ class GatewayApp:
             self._tasks.append(asyncio.ensure_future(watch(front.spec.name, front.on_engines)))
             self._tasks.append(asyncio.ensure_future(self._open_front(front)))
         log.info("gateway_open", gateway=self._gateway_id, url=self._listeners[1].url)
+
+    def _console(self) -> ConsoleFeed | None:
+        if not self._config.gateway.management.console:
+            return None
+        feed = ConsoleFeed(
+            self._config,
+            self.door,
+            self.telemetry,
+            self._fronts,
+            self._authenticate,
+            self.status,
+            lambda: self._drift,
+        )
+        self._tasks.append(asyncio.ensure_future(feed.run()))
+        return feed
 
     async def _inherit(self, management: ManagementApp, own: Listen) -> None:
         """Where probes and scrapers look, there is always one of the gateways of this node: the next, when that one leaves."""

@@ -20,6 +20,7 @@ class ShownKey:
 class Running(Protocol):
     url: str
     dashboard: str
+    management: list[str]
     haproxy: str
 
 
@@ -53,6 +54,8 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
         lines.append(f"API key    {key.plaintext or key.id} {again}")
     if running.haproxy:
         lines.append(f"HAProxy    {running.haproxy}/v1")
+    if running.management and config.gateway.management.console:
+        lines.append(f"console    {running.management[0]}/console")
     if running.dashboard:
         lines.append(f"dashboard  {running.dashboard}" + (f" (token: {config.ray_token_file})" if own_ray else ""))
     lines.append(f"log        {config.state_dir / 'sluice.log'}")

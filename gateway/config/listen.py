@@ -29,6 +29,7 @@ class Management(Strict):
 
     host: str = "127.0.0.1"
     port: Port = 9464
+    console: bool = Field(default=True, description="the operators' page at /console, for keys with the scope 'admin'")
 
 
 class HAProxy(Strict):

@@ -39,6 +39,11 @@ class StepMetrics(Collector):
     def of(self, model: str) -> Callable[[float, int], None]:
         return self._models.setdefault(model, _Counts()).add
 
+    def cumulative(self, model: str) -> list[tuple[float, float]]:
+        """(bound in seconds, gaps at most that long), the last bound infinite."""
+        counts = self._models.get(model)
+        return [] if counts is None else list(zip(BOUNDS, map(float, accumulate(counts.buckets)), strict=True))
+
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(
             "sluice_inter_token_seconds",

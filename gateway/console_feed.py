@@ -1,0 +1,105 @@
+"""What the console shows, gathered from the parts of one gateway."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from gateway.audit.tail import tail
+from gateway.config import Config
+from gateway.console.app import ConsoleApp
+from gateway.console.callers import Callers
+from gateway.console.history import STEP_S, Gauges, History
+from gateway.console.recent import Recent
+from gateway.drift_feed import DriftFeed
+from gateway.errors import InvalidRequest, UnknownRoute
+from gateway.http.asgi import Headers
+from gateway.http.door import Caller, Door
+from gateway.model_front import ModelFront
+from gateway.telemetry.telemetry import Telemetry
+
+MOST_AUDITED: Final = 50
+MOST_TENANTS: Final = 50
+
+log = structlog.get_logger(__name__)
+Query = Mapping[str, str]
+
+
+class ConsoleFeed:
+    """`app` answers below /console; `run` never returns. `status` is what /status shows, `drift` may come later than this."""
+
+    def __init__(
+        self,
+        config: Config,
+        door: Door,
+        telemetry: Telemetry,
+        fronts: Sequence[ModelFront],
+        authenticate: Callable[[Headers], Caller],
+        status: Callable[[], dict[str, Any]],
+        drift: Callable[[], DriftFeed | None],
+    ) -> None:
+        self._config, self._telemetry, self._fronts = config, telemetry, fronts
+        self._status, self._drift = status, drift
+        self._started = time.time()
+        self._recent = Recent()
+        self._callers = Callers()
+        self._history = History(self._read)
+        telemetry.recorder.on_end += [self._recent.ended, self._history.ended, self._callers.ended]
+        reads = {"snapshot": self._snapshot, "trace": self._trace, "audit": self._audit}
+        self.app = ConsoleApp(authenticate, door, self._recent.want, reads, {"relearn": self._relearn})
+
+    async def run(self) -> None:
+        while True:
+            self._history.tick(time.monotonic(), time.time())
+            await asyncio.sleep(STEP_S)
+
+    async def _snapshot(self, query: Query) -> dict[str, Any]:
+        """`since`: the number of the last point that the page has got."""
+        since = query.get("since", "0")
+        if not since.isdecimal():
+            raise InvalidRequest("'since' must be a whole number.", param="since")
+        return {
+            "now": time.time(),
+            "started": self._started,
+            "status": self._status(),
+            "history": self._history.since(int(since)),
+            "requests": self._recent.rows(time.monotonic()),
+            "tenants": self._callers.rows(time.monotonic())[:MOST_TENANTS],
+            "gateways": await asyncio.to_thread(self._gateways),
+        }
+
+    async def _trace(self, query: Query) -> dict[str, Any]:
+        found = self._recent.trace(query.get("id", ""))
+        if found is None:
+            raise UnknownRoute("This gateway knows no such request, or it is not over yet.")
+        return found
+
+    async def _audit(self, _query: Query) -> list[dict[str, Any]]:
+        folder, _ = self._config.audit_folders
+        return await asyncio.to_thread(tail, folder, MOST_AUDITED)
+
+    async def _relearn(self, query: Query) -> dict[str, Any]:
+        model, drift = query.get("model", ""), self._drift()
+        if drift is None or not await asyncio.to_thread(drift.watch.relearn, model):
+            raise UnknownRoute("Nothing is known of this model's drift.")
+        log.warning("drift_relearns", model=model, reason="an operator said so")
+        return {"model": model}
+
+    def _read(self) -> dict[str, Gauges]:
+        return {front.spec.name: self._gauges(front) for front in self._fronts}
+
+    def _gauges(self, front: ModelFront) -> Gauges:
+        status, engines = front.admission.status(), front.pool.channels
+        use = max((channel.load.kv_use for channel in engines), default=0.0)
+        return Gauges(status.running, status.waiting, use, self._telemetry.steps.cumulative(front.spec.name))
+
+    def _gateways(self) -> list[str]:
+        """Addresses of the management ports of all gateways, as the supervisor keeps them; empty where another one runs them."""
+        try:
+            state = json.loads((self._config.state_dir / "run.json").read_text())
+            return [str(url) for url in state["management"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []

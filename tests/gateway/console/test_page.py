@@ -1,0 +1,186 @@
+"""The console in a real browser, before a whole gateway whose engine is scripted: real HTTP, real keys, real requests."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, expect
+
+from gateway.auth.store import KeyStore
+from tests.browser import DESKTOP, PHONE, Console, browser, visit
+from tests.gateway.pool.engines import SPEC
+from tests.gateway.pool.fronts import Front
+from tests.live.harness import free_ports
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+VIEWS = ("overview", "requests", "playground", "tenants", "drift", "audit")
+
+
+class Watched(Front):
+    """A gateway at one management port for good, with a key for its console and one without the right to it."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, automatic=True, management={"port": port})
+        store = KeyStore(self.config.keys_file)
+        _, self.admin = store.create(name="c", tenant="ops", now=0, scopes=("admin", "inference"))
+
+    @property
+    def client_key(self) -> str:
+        return self._key
+
+
+@contextlib.asynccontextmanager
+async def load(front: Front) -> AsyncIterator[None]:
+    """Chats one after another, until the end."""
+
+    async def chat() -> None:
+        body = {
+            "model": SPEC.name,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 20,
+            "stream": True,
+        }
+        while True:
+            await front.http.post("/v1/chat/completions", json=body)
+            await asyncio.sleep(0.05)
+
+    running = asyncio.create_task(chat())
+    yield
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    running = Watched(tmp_path_factory.mktemp("console"), free_ports(1)[0])
+    await running.open()
+    yield running
+    await running.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def console(front: Watched, chromium: Browser) -> AsyncIterator[Console]:
+    async with visit(chromium, front.management) as page:
+        yield page
+        assert not page.troubles
+        assert not [url for url in page.asked if "sk-sluice" in url], "no key in an address"
+        assert {httpx.URL(url).netloc.decode() for url in page.asked} == {httpx.URL(front.management).netloc.decode()}
+
+
+async def test_it_shows_a_load_that_runs_and_goes_on_by_itself(front: Watched, console: Console) -> None:
+    async with load(front):
+        await console.log_in(front.admin)
+        await expect(console.tile("Requests").locator(".value")).to_have_text(re.compile(r"[1-9]"))
+        await expect(console.page.locator("#connection")).to_have_text("live")
+        before = await console.page.locator("#about").inner_text()
+        chart = console.page.locator('[data-chart="Output tokens per second"]')
+        await expect(chart.locator("svg.main-svg").first).to_be_visible()
+        drawn = await chart.locator(".scatterlayer path.js-line").first.get_attribute("d")
+        await expect(chart.locator(".scatterlayer path.js-line").first).not_to_have_attribute("d", drawn or "")
+        assert await console.page.locator("#about").inner_text() != before, "how long it has been up"
+        assert await console.value("Output") > 0
+    await expect(console.tile("Requests").locator(".value")).to_have_text(re.compile("^0 "))
+
+
+async def test_the_playground_shows_tokens_and_the_trace_of_its_request(front: Watched, console: Console) -> None:
+    await console.log_in(front.admin)
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.open("playground")
+    await console.page.get_by_label("Most tokens").fill("12")
+    await console.page.get_by_label("Prompt").press("Control+Enter")
+    trace = console.page.locator(".trace .waterfall")
+    await expect(trace).to_be_visible()
+    assert await console.page.locator(".token").count() == 12
+    await expect(console.page.locator(".timing")).to_contain_text("12 out")
+    names = await trace.locator(".name").all_inner_texts()
+    assert names[0].startswith("POST /v1/chat/completions")
+    assert {"auth", "validate", "admission", "render", "decode"} <= set(names)
+    decode = trace.locator(".span", has=console.page.get_by_text("decode", exact=True)).last
+    assert (await decode.locator(".bar").bounding_box() or {})["width"] > 3
+    await trace.locator("summary", has_text="route").click()
+    await expect(trace.locator("details[open]")).to_contain_text("engine-1")
+    await console.open("requests")
+    await console.page.locator("#requests button.link").first.click()
+    await expect(console.page.locator("#trace .waterfall")).to_be_visible()
+    await console.open("tenants")
+    await expect(console.page.locator("#tenants")).to_contain_text("ops")
+    await console.open("audit")
+    await expect(console.page.locator("#audit")).to_contain_text("config.loaded")
+
+
+async def test_a_wrong_key_and_one_without_the_scope_are_refused(front: Watched, chromium: Browser) -> None:
+    async with visit(chromium, front.management) as console:
+        await console.log_in("sk-sluice-wrong")
+        await expect(console.page.get_by_role("alert")).to_have_text("Invalid API key.")
+        await console.log_in(front.client_key)
+        await expect(console.page.get_by_role("alert")).to_contain_text("scope 'admin'")
+        assert await console.page.evaluate("sessionStorage.length") == 0
+        for view in VIEWS:
+            await expect(console.page.locator(f"#{view}")).to_be_hidden()
+
+
+async def test_every_view_can_be_reached_by_keyboard_alone(front: Watched, console: Console) -> None:
+    await console.log_in(front.admin)
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.page.reload()
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.page.keyboard.press("Tab")
+    assert await console.page.evaluate("document.activeElement.className") == "skip"
+    for view in VIEWS[1:]:
+        for _ in range(12):
+            if await console.page.evaluate("document.activeElement.hash") == f"#{view}":
+                break
+            await console.page.keyboard.press("Tab")
+        outline = await console.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        await console.page.keyboard.press("Enter")
+        await expect(console.page.locator(f"#{view}")).to_be_visible()
+        assert outline == "solid"
+        await console.page.locator(f'nav a[href="#{view}"]').focus()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (PHONE, "dark"), (DESKTOP, "dark")])
+async def test_it_fits_the_screen_in_light_and_dark(
+    front: Watched, chromium: Browser, size: dict[str, int], scheme: str
+) -> None:
+    async with visit(chromium, front.management, viewport=size, color_scheme=scheme) as console:
+        await console.log_in(front.admin)
+        await expect(console.page.locator("#overview .card").first).to_be_visible()
+        for view in VIEWS:
+            await console.open(view)
+            assert await console.page.evaluate("document.documentElement.scrollWidth") <= size["width"], view
+        dark = await console.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 19, 26)"
+        assert dark == (scheme == "dark")
+        await console.page.get_by_role("button", name="Light or dark").click()
+        changed = await console.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(14, 19, 26)"
+        assert changed != dark
+        assert not console.troubles
+
+
+async def test_the_page_outlives_its_gateway(tmp_path: Path, chromium: Browser) -> None:
+    port = free_ports(1)[0]
+    first = Watched(tmp_path, port)
+    await first.open()
+    async with visit(chromium, first.management) as console:
+        await console.log_in(first.admin)
+        await expect(console.page.locator("#connection")).to_have_text("live")
+        await first.close()
+        await expect(console.page.locator("#connection")).to_have_text("reconnecting…")
+        second = Watched(tmp_path, port)
+        await second.open()
+        try:
+            await expect(console.page.locator("#connection")).to_have_text("live")
+            await expect(console.page.locator("#notice")).to_contain_text("is gone; this is")
+            await expect(console.page.locator("#about")).to_contain_text(second.app.status()["gateway"])
+        finally:
+            await second.close()
