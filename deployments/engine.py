@@ -118,6 +118,8 @@ class Engine:
     async def check_health(self) -> None:
         if not self._core.alive:
             raise RuntimeError("the engine core is dead")
+        if any(task.done() for task in self._tasks):
+            raise RuntimeError("the engine does not learn of gateways any more")
         if self._outlet.quiet_s > self._options.hung_s:
             raise RuntimeError(f"the engine core has given no sign of life for {self._outlet.quiet_s:.0f} s")
 

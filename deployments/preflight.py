@@ -19,6 +19,11 @@ FIXED = ("name", "state_dir", "accelerator", "engine_host", "ray", "auth")
 FIXED_OF_GATEWAY = ("listen", "management", "haproxy")
 """What a running Sluice cannot change: others have been told of it."""
 
+ANOTHER_MODEL = (
+    "cannot change while Sluice runs: gateways would refuse the new engines or the old ones. "
+    "Add a model of another name and remove this one when nobody asks for it any more, or `sluice down` and `sluice up`"
+)
+
 
 class StartError(OperatorError):
     """Sluice did not come up; the message says why."""
@@ -91,6 +96,15 @@ def check_reload(old: Config, new: Config, where: str) -> None:
     for key in FIXED:
         if getattr(old, key) != getattr(new, key):
             raise ConfigError(where, key, "cannot change while Sluice runs; `sluice down` and `sluice up` do it")
+    before = {model.name: model for model in old.models}
+    for model in new.models:
+        was = before.get(model.name, model)
+        for key, a, b in (
+            ("checkpoints", was.checkpoints, model.checkpoints),
+            ("engine.max_model_len", was.engine.max_model_len, model.engine.max_model_len),
+        ):
+            if a != b:
+                raise ConfigError(where, f"models.{model.name}.{key}", ANOTHER_MODEL)
     for key in FIXED_OF_GATEWAY:
         if getattr(old.gateway, key) != getattr(new.gateway, key):
             raise ConfigError(

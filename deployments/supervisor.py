@@ -151,8 +151,12 @@ class Supervisor:
             except OperatorError as err:
                 self._state.reload_error = str(err)
                 self._say(f"not reloaded: {err}")
+            except Exception as exc:  # noqa: BLE001  whatever a reload trips over, what runs shall go on running
+                self._state.reload_error = f"{type(exc).__name__}: {exc}"
+                self._say(f"not reloaded: {self._state.reload_error}")
             self._state.reloads += 1
-            self._state.write(self._config.state_dir)
+            with contextlib.suppress(OSError):
+                self._state.write(self._config.state_dir)
 
     async def _take_over(self, config: Config) -> None:
         """A rolling update to a changed configuration; returns when it is over."""

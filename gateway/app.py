@@ -1,6 +1,7 @@
 """The only composition root of the gateway: the order of its parts reads top to bottom."""
 
 import asyncio
+import contextlib
 import hashlib
 import time
 import uuid
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 Watch = Callable[[str, Callable[[list[wire.EngineCard]], None]], Awaitable[None]]
 """(model name, on change) → never returns: calls back with the cards of the engines that serve the model."""
+
+LIST_S, OPEN_S = 2.0, 60.0
+"""How long a start waits for the first list of engines, and for the models that have some to be open."""
 
 log = structlog.get_logger(__name__)
 
@@ -117,13 +121,12 @@ class GatewayApp:
             Listener(management, own, gateway.keep_alive_s, sock=sock),
             Listener(self.door, gateway.listen, gateway.keep_alive_s),
         ]
-        for listener in self._listeners:
-            await listener.start()
+        await self._listeners[0].start()
         if own.port not in (0, self._listeners[0].port):
             self._tasks.append(asyncio.ensure_future(self._inherit(management, own)))
-        for front in self._fronts:
-            self._tasks.append(asyncio.ensure_future(watch(front.spec.name, front.on_engines)))
-            self._tasks.append(asyncio.ensure_future(self._open_front(front)))
+        self._tasks += [asyncio.ensure_future(watch(front.spec.name, front.on_engines)) for front in self._fronts]
+        await self._open_fronts()
+        await self._listeners[1].start()
         log.info("gateway_open", gateway=self._gateway_id, url=self._listeners[1].url)
 
     def _console(self) -> ConsoleFeed | None:
@@ -147,6 +150,21 @@ class GatewayApp:
         heir = Listener(management, own, self._config.gateway.keep_alive_s, sock=sock)
         await heir.start()
         self._listeners.append(heir)
+
+    async def _open_fronts(self) -> None:
+        """Models whose engines run already are open when this returns: a gateway that takes over from another one refuses nobody,
+        and one that cannot open them never takes over. Raises what opening them raised.
+        """
+        opening = [asyncio.ensure_future(self._open_front(front)) for front in self._fronts]
+        self._tasks += opening
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LIST_S):
+                await asyncio.gather(*(front.listed.wait() for front in self._fronts))
+        served = [task for task, front in zip(opening, self._fronts, strict=True) if front.pool.channels]
+        if served:
+            done, _ = await asyncio.wait(served, timeout=OPEN_S, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
 
     async def _open_front(self, front: ModelFront) -> None:
         backend = self._backends[front.spec.name] = await front.open()

@@ -54,7 +54,7 @@ class EngineChooser:
             min(self._completion, request.sampling_params.max_tokens or self._completion),
             None if session is None else session_hash(salt, session),
         )
-        choice = self._router.route(asked, self._snapshot(channels, now), now)
+        choice = self._router.route(asked, self._snapshot(channels), now)
         assert choice is not None, "the pool offers none that cannot take it"
         flight.ticket = self._router.dispatched(asked, choice, now)
         flight.choice = choice
@@ -69,18 +69,22 @@ class EngineChooser:
     def ended(self, flight: Flight) -> None:
         self._completion += WEIGHT * (len(flight.tokens) - self._completion)
 
-    def _snapshot(self, channels: Sequence[EngineChannel], now: float) -> list[Replica]:
-        replicas = [self._replicas[channel.card.engine_id] for channel in channels]
-        paces = [channel.pace.step_s(now) for channel in channels] if len(channels) > 1 else [None]
-        known = [pace for pace in paces if pace is not None]
-        usual = median(known) if known else 0.0
-        for channel, replica, pace in zip(channels, replicas, paces, strict=True):
-            others = channel.others
-            replica.reported_at = channel.reported_at
-            replica.own_requests, replica.own_prefill_tokens = channel.requests, channel.prefill_tokens
-            replica.others_requests, replica.others_prefill_tokens = others.requests, others.prefill_tokens
-            replica.decode_tokens = int(self._completion / 2 * (channel.requests + replica.others_requests))
-            replica.kv_use = channel.load.kv_use
-            slowness = pace / usual if pace and usual else 1.0
-            replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
+    def reported(self, channel: EngineChannel, peers: Sequence[EngineChannel], now: float) -> None:
+        """What changes with an engine's reports alone; what this gateway does to its load is read at each choice."""
+        replica, others = self._replicas[channel.card.engine_id], channel.others
+        replica.reported_at, replica.kv_use = channel.reported_at, channel.load.kv_use
+        replica.others_requests, replica.others_prefill_tokens = others.requests, others.prefill_tokens
+        pace = channel.pace.step_s(now)
+        usual = [step_s for peer in peers if peer is not channel and (step_s := peer.pace.step_s(now)) is not None]
+        slowness = pace / median(usual) if pace and usual else 1.0
+        replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
+
+    def _snapshot(self, channels: Sequence[EngineChannel]) -> list[Replica]:
+        half, replicas = self._completion / 2, []
+        for channel in channels:
+            replica = self._replicas[channel.card.engine_id]
+            replica.own_requests = requests = channel.requests
+            replica.own_prefill_tokens = channel.prefill_tokens
+            replica.decode_tokens = half * (requests + replica.others_requests)
+            replicas.append(replica)
         return replicas

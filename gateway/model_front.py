@@ -47,6 +47,7 @@ class ModelFront:
         queue = FairQueue(_policy(settings), Capacity(0, 0))
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
         self._known = asyncio.Event()
+        self.listed = asyncio.Event()
 
     def _on_end(self, flight: Flight, error: SluiceError) -> None:
         if isinstance(error, EnginePoisoned):
@@ -61,6 +62,7 @@ class ModelFront:
 
     def on_engines(self, cards: list[EngineCard]) -> None:
         self.pool.set_members(cards)
+        self.listed.set()
         if self.accept.max_model_len is not None:
             self._known.set()
 

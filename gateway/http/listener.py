@@ -110,7 +110,7 @@ class Listener:
 
     def stop_accepting(self) -> None:
         """New connections go to the other gateways that share the port; open ones stay."""
-        for server in self._server.servers:
+        for server in getattr(self._server, "servers", ()):
             server.close()
 
     async def stop(self) -> None:

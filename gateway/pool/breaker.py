@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 FIRST_S, MOST_S = 1.0, 30.0
 FORGIVEN_S = 60.0
+DOUBLINGS = 8
 
 
 @dataclass(slots=True)
@@ -21,7 +22,7 @@ class Breaker:
         if now - self.open_until > FORGIVEN_S:
             self.faults = 0
         self.faults += 1
-        self.open_until = now + min(MOST_S, FIRST_S * 2 ** (self.faults - 1))
+        self.open_until = now + min(MOST_S, FIRST_S * 2 ** min(self.faults - 1, DOUBLINGS))
         self.half_open, self.probing = True, False
 
     def success(self) -> None:

@@ -66,7 +66,7 @@ class EnginePool:
         and engines say themselves when they leave.
         """
         up = [channel for channel in self._channels.values() if channel.up and not channel.leaving]
-        return [channel for channel in up if channel.open] or up
+        return [channel for channel in up if not channel.delisted] or up
 
     @property
     def available(self) -> bool:
@@ -89,11 +89,16 @@ class EnginePool:
                     await self._arrival.wait()
         return self.available
 
+    def join(self, channel: EngineChannel) -> None:
+        self._channels[channel.card.engine_id] = channel
+        self._chooser.joined(channel)
+
     def set_members(self, cards: Iterable[wire.EngineCard]) -> None:
         """Serve's list of engines. A new one is connected; one that is gone gets no new work and ends its streams."""
         listed = {card.engine_id: card for card in cards}
         for channel in self.channels:
             channel.delisted = channel.card.engine_id not in listed
+        for channel in self.channels:
             self._retire(channel)
         for engine_id, card in listed.items():
             if engine_id in self._channels:
@@ -103,8 +108,8 @@ class EnginePool:
                     log.warning("engine_refused", engine=engine_id, reason=reason)
                 self.refused[engine_id] = reason
                 continue
-            channel = self._channels[engine_id] = EngineChannel(self._peer, card, self, self._policy.stall_s)
-            self._chooser.joined(channel)
+            channel = EngineChannel(self._peer, card, self, self._policy.stall_s)
+            self.join(channel)
             channel.start()
         self.refused = {engine_id: reason for engine_id, reason in self.refused.items() if engine_id in listed}
         self._on_capacity()
@@ -144,11 +149,12 @@ class EnginePool:
             chore.cancel()
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
-    def _candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
+    def candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
         """Engines that may be given work: those in good standing, or else any that is there."""
         there = [channel for channel in self.usable if channel not in without]
         now = time.monotonic()
-        return [channel for channel in there if channel.breaker.allows(now)] or there
+        sound = [channel for channel in there if not channel.breaker.half_open or channel.breaker.allows(now)]
+        return sound or there
 
     async def _dispatch(self, flight: Flight) -> None:
         """Send a flight to the picked engine; park it while there is none."""
@@ -156,7 +162,7 @@ class EnginePool:
             return
         rival = flight.rival.channel if flight.rival is not None else None
         failed: set[EngineChannel] = set() if rival is None else {rival}
-        while candidates := self._candidates(failed):
+        while candidates := self.candidates(failed):
             channel = candidates[self._chooser.pick(candidates, flight)]
             frames = self._board(flight, channel)
             try:
@@ -186,7 +192,7 @@ class EnginePool:
         flight.channel, flight.started = channel, False
         channel.requests += 1
         channel.prefill_tokens += flight.prompt_tokens
-        channel.breaker.probing = channel.breaker.half_open
+        flight.probe = channel.breaker.probing = channel.breaker.half_open
         frames = [flight.wire_id.encode(), *self._codec.encode_request(request)]
         flight.begin_leg(channel.card.engine_id)
         return frames
@@ -195,7 +201,7 @@ class EnginePool:
         """The first token is late: ask a second engine too, if the budget for that allows it."""
         if flight.channel is None or flight.started or self._flights.get(flight.wire_id) is not flight:
             return
-        others = self._candidates({flight.channel})
+        others = self.candidates({flight.channel})
         if others and flight.attempt == 1 and self.failover.hedges.spend(time.monotonic()):
             self.failover.hedged += 1
             hedge = flight.hedge()
@@ -221,7 +227,12 @@ class EnginePool:
         if parked and self._flights.get(flight.wire_id) is flight:
             self._end(flight, lost() if attempt else NoEngine("No engine has come that could take this request."))
 
-    def on_up(self, _channel: EngineChannel) -> None:
+    def _reported(self, channel: EngineChannel, now: float) -> None:
+        if self._channels.get(channel.card.engine_id) is channel:
+            self._chooser.reported(channel, self.channels, now)
+
+    def on_up(self, channel: EngineChannel) -> None:
+        self._reported(channel, time.monotonic())
         self._arrival.set()
         self._arrival.clear()
         self._on_capacity()
@@ -243,10 +254,12 @@ class EnginePool:
         for flight in mine:
             flight.channel, flight.asked = None, now
             flight.end_leg("lost", now, channel.pace.last)
+            died = loss.died and not planned
             if flight.rival is not None:
+                flight.rival.deaths += died
                 self._withdraw(flight)
                 continue
-            error = self.failover.end(flight, now, died=loss.died and not planned, planned=planned)
+            error = self.failover.end(flight, now, died=died, planned=planned)
             if error is None:
                 self._chore(self._dispatch(flight))
             else:
@@ -259,6 +272,7 @@ class EnginePool:
         self._on_capacity()
         self._retire(channel)
         now = time.monotonic()
+        self._reported(channel, now)
         peers = [other.pace.step_s(now) for other in self._channels.values() if other is not channel]
         pace = channel.pace.step_s(now)
         if is_outlier(pace, peers, self._policy.slow_factor) and channel.breaker.allows(now):
@@ -305,7 +319,8 @@ class EnginePool:
         assert channel is not None
         flight.started = True
         channel.prefill_tokens -= flight.prompt_tokens
-        channel.breaker.success()
+        if flight.probe:
+            channel.breaker.success()
         flight.note_prefill()
         self._withdraw(flight.rival)
         cached = 0
@@ -324,6 +339,8 @@ class EnginePool:
             log.warning(
                 "replay_diverged", engine=flight.leg and flight.leg.engine, request=flight.request_id, where=str(exc)
             )
+            if flight.channel is not None:
+                self._chore(_tell(flight.channel, wire.ABORT, [flight.wire_id.encode()]))
             self._end(flight, lost())
             return False
         return True
@@ -361,7 +378,8 @@ class EnginePool:
             flight.channel.requests -= 1
             if not flight.started:
                 flight.channel.prefill_tokens -= flight.prompt_tokens
-                flight.channel.breaker.probing = False
+                if flight.probe:
+                    flight.channel.breaker.probing = False
             flight.channel = None
 
     def _retire(self, channel: EngineChannel) -> None:

@@ -49,12 +49,14 @@ class Failover:
 
     def end(self, flight: Flight, now: float, *, died: bool, planned: bool) -> SluiceError | None:
         """The error it ends with; None: it goes on elsewhere. `died`: the engine's fault may be this request's doing; `planned`:
-        the engine was on its way out, so moving its requests is no retry.
+        the engine was on its way out, so moving its requests is no retry. A request's first move is free, however many requests
+        the engine had; further ones are paid for.
         """
         flight.deaths += died
         if flight.deaths >= self.policy.deaths:
             return EnginePoisoned("Two engines died while they served this request; it is not tried again.")
-        if flight.attempt >= self.policy.attempts or not (planned or self.budget.spend(now)):
+        first = flight.engines_asked == 1
+        if flight.engines_asked >= self.policy.attempts or not (first or planned or self.budget.spend(now)):
             return lost()
         self.moved += 1
         return None

@@ -34,6 +34,7 @@ class Flight:
     deaths: int = 0
     known: int = 0
     started: bool = False
+    probe: bool = False
     prefilled: bool = False
     ticket: Any = None
     choice: Reason | None = None
@@ -45,6 +46,10 @@ class Flight:
     @property
     def wire_id(self) -> str:
         return self.request_id if self.attempt < 2 else f"{self.request_id}~{self.attempt}"
+
+    @property
+    def engines_asked(self) -> int:
+        return self.attempt % HEDGE
 
     @property
     def work(self) -> Work | None:

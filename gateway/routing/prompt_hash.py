@@ -41,7 +41,7 @@ class PromptHasher:
         if whole > len(self._block_keys):
             self._make_keys(1 << len(tokens).bit_length())
         count = whole * self.block_tokens
-        ids = np.frombuffer(array("Q", tokens), dtype=np.uint64, count=count).reshape(whole, self.block_tokens)
+        ids = np.frombuffer(array("L", tokens), dtype=np.uint64, count=count).reshape(whole, self.block_tokens)
         sums = np.vecdot(ids, self._token_keys[:whole])
         sums += self._block_keys[:whole]
         hashes = sums.cumsum()

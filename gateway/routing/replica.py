@@ -1,17 +1,7 @@
 """What the router reads and what it answers: one Replica per engine, one Request, one Choice."""
 
-import enum
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
-
-
-class Circuit(enum.Enum):
-    """A replica that fails is left alone (OPEN), then tried with one request at a time (HALF_OPEN)."""
-
-    CLOSED = "closed"
-    HALF_OPEN = "half-open"
-    OPEN = "open"
 
 
 @dataclass(slots=True, eq=False)
@@ -25,16 +15,13 @@ class Replica:
     """
 
     engine_id: str
-    up: bool = True
-    draining: bool = False
-    circuit: Circuit = Circuit.CLOSED
     reported_at: float = 0.0
     own_requests: int = 0
     others_requests: int = 0
     own_prefill_tokens: int = 0
     """Prompt tokens sent and not yet prefilled."""
     others_prefill_tokens: int = 0
-    decode_tokens: int = 0
+    decode_tokens: float = 0.0
     """Tokens that all requests in flight are still expected to generate."""
     max_requests: int = 256
     """How many sequences run at once; more wait."""
@@ -48,14 +35,13 @@ class Replica:
 
 class Request(NamedTuple):
     """`blocks` are the prompt's chained block hashes (PromptHasher) and `session` a salted hash (sessions.py), so that nothing
-    here is a prompt or an identity. `completion_tokens` is what it is expected to generate, `exclude` whom it has been to.
+    here is a prompt or an identity. `completion_tokens` is what it is expected to generate.
     """
 
     blocks: list[int]
     prompt_tokens: int
     completion_tokens: float = 0.0
     session: int | None = None
-    exclude: AbstractSet[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gateway.routing.filters import able
+from gateway.routing.filters import considered
 from gateway.routing.picker import pick
 from gateway.routing.prefix_index import PrefixIndex
 from gateway.routing.prompt_hash import BLOCK_TOKENS
@@ -64,7 +64,7 @@ class Router:
 
     def route(self, request: Request, replicas: Sequence[Replica], now: float) -> Choice | None:
         """The cheapest replica, ties at random; None if nobody may take the request. Raises KeyError for one that never joined."""
-        offered, stale = able(replicas, request.exclude, now - self._stale_s)
+        offered, stale = considered(replicas, now - self._stale_s)
         if not offered:
             return None
         ids = [replica.engine_id for replica in offered]

@@ -1,37 +1,43 @@
-"""What a decision costs: a prompt of 4,096 tokens, hashed, and one of 32 replicas chosen.
+"""What a decision costs: a prompt of 4,096 tokens, hashed, and one of 32 engines chosen, as a gateway's pool does it.
 
     python -m loadtests.simulation.routing_cost [--session]
 
-Every replica has other load. All of them hold the system prompt, a quarter of the request; two hold the whole conversation.
+Every engine has other load. All of them hold the system prompt, a quarter of the request; two hold the whole conversation.
 """
 
 import argparse
 import random
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 
-from gateway.routing.prefix_index import PrefixIndex
+from gateway.engine_chooser import EngineChooser
+from gateway.pool import wire
+from gateway.pool.channel import EngineChannel
+from gateway.pool.context import RequestContext
+from gateway.pool.engine_pool import EnginePool
+from gateway.pool.flight import Flight
 from gateway.routing.prompt_hash import PromptHasher
-from gateway.routing.recent_work import RecentWork
-from gateway.routing.replica import Choice, Replica, Request
-from gateway.routing.router import Router
-from gateway.routing.sessions import session_hash
 from loadtests.arithmetic import percentile
 
 REPLICAS = 32
 PROMPT_TOKENS = 4096
 VOCABULARY = 150_000
-COMPLETION = 256.0
+COMPLETION = 256
+NOBODY: Any = None
+"""Who would carry bytes: nothing is sent here."""
 
 
 class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Microseconds, of one round. `decision` is hashing and choosing; `dispatched` is the book-keeping once the request is sent."""
+    """Microseconds, of one round. `decision` is everything from the pool's question to its answer: who may be asked, hashing,
+    scores, and the note of what was sent where.
+    """
 
     decision_p50: float
     decision_p99: float
     hashing_p50: float
-    dispatched_p50: float
 
 
 def measure(decisions: int = 500, rounds: int = 7, *, session: bool = False) -> Cost:
@@ -40,54 +46,48 @@ def measure(decisions: int = 500, rounds: int = 7, *, session: bool = False) -> 
 
 
 def _round(decisions: int, seed: int, *, session: bool) -> Cost:
-    """On a prompt that some replica holds wholly, so that all of it is looked up."""
+    """On a prompt that some engine holds wholly, so that all of it is looked up."""
     rng = random.Random(seed)
-    hasher = PromptHasher(rng.randbytes(32))
-    router, replicas = _fleet(rng)
+    chooser, hasher = EngineChooser(seed), PromptHasher(rng.randbytes(32))
+    pool = _fleet(chooser, rng)
     prompt = [rng.randrange(VOCABULARY) for _ in range(PROMPT_TOKENS)]
-    _fill(router, replicas, hasher.blocks("tenant", prompt))
-    key = session_hash("tenant", "conversation") if session else None
-    hashed, decided, noted = [], [], []
+    for number, channel in enumerate(pool.channels):
+        held = prompt if number in (5, 17) else prompt[: PROMPT_TOKENS // 4]
+        chooser.pick([channel], _flight(held))
+    hashed, decided = [], []
     for _ in range(decisions):
+        flight = _flight(prompt, "conversation" if session else None)
         began = time.perf_counter_ns()
-        blocks = hasher.blocks("tenant", prompt)
-        after_hash = time.perf_counter_ns()
-        request = Request(blocks, len(prompt), COMPLETION, key)
-        choice = router.route(request, replicas, 1.0)
-        after_choice = time.perf_counter_ns()
-        assert choice is not None
-        router.dispatched(request, choice, 1.0)
-        noted.append((time.perf_counter_ns() - after_choice) / 1000)
-        hashed.append((after_hash - began) / 1000)
-        decided.append((after_choice - began) / 1000)
-    return Cost(percentile(decided, 0.5), percentile(decided, 0.99), percentile(hashed, 0.5), percentile(noted, 0.5))
+        hasher.blocks("tenant", prompt)
+        between = time.perf_counter_ns()
+        chooser.pick(pool.candidates(set()), flight)
+        decided.append((time.perf_counter_ns() - between) / 1000)
+        hashed.append((between - began) / 1000)
+    return Cost(percentile(decided, 0.5), percentile(decided, 0.99), percentile(hashed, 0.5))
 
 
-def _fleet(rng: random.Random) -> tuple[Router, list[Replica]]:
-    router = Router(PrefixIndex(), RecentWork(), rng)
-    replicas = [
-        Replica(
-            f"engine-{number}",
-            own_requests=rng.randrange(40),
-            others_requests=rng.randrange(40),
-            own_prefill_tokens=rng.randrange(20_000),
-            others_prefill_tokens=rng.randrange(20_000),
-            decode_tokens=rng.randrange(10_000),
-            kv_tokens=1 << 20,
-            kv_use=rng.random(),
-        )
+def _flight(prompt: list[int], session: str | None = None) -> Flight:
+    request = SimpleNamespace(prompt_token_ids=prompt, sampling_params=SimpleNamespace(max_tokens=COMPLETION))
+    return Flight("r", request, len(prompt), RequestContext(cache_salt="tenant", session=session))
+
+
+def _fleet(chooser: EngineChooser, rng: random.Random) -> EnginePool:
+    pool = EnginePool(NOBODY, NOBODY, chooser, lambda _card: None, wait_s=0.0)
+    cards = [
+        wire.EngineCard(f"engine-{number}", "m", "", "", wire.PROTOCOL, "", "", 32768, 16, 320, 1 << 20, "bf16", 1)
         for number in range(REPLICAS)
     ]
-    for replica in replicas:
-        router.joined(replica.engine_id, replica.kv_tokens)
-    return router, replicas
-
-
-def _fill(router: Router, replicas: list[Replica], blocks: list[int]) -> None:
-    for number, replica in enumerate(replicas):
-        depth = len(blocks) if number in (5, 17) else len(blocks) // 4
-        request = Request(blocks[:depth], PROMPT_TOKENS, COMPLETION)
-        router.dispatched(request, Choice(number, replica.engine_id, 0, 0, PROMPT_TOKENS, 0, 1.0, len(replicas)), 0.0)
+    now = time.monotonic()
+    for card in cards:
+        channel = EngineChannel(NOBODY, card, pool, stall_s=20.0)
+        channel.up, channel.reported_at = True, now
+        channel.requests, channel.prefill_tokens = rng.randrange(40), rng.randrange(20_000)
+        channel.own_at_report = wire.Load(channel.requests, channel.prefill_tokens)
+        others = rng.randrange(40), rng.randrange(20_000)
+        channel.load = wire.Load(channel.requests + others[0], channel.prefill_tokens + others[1], rng.random())
+        pool.join(channel)
+        pool.on_load(channel)
+    return pool
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def main() -> None:
     print(
         f"{PROMPT_TOKENS} tokens, {REPLICAS} replicas: median {cost.decision_p50:.1f} µs, p99 {cost.decision_p99:.1f} µs"
     )
-    print(f"of that hashing {cost.hashing_p50:.1f} µs; noting the dispatch {cost.dispatched_p50:.1f} µs more")
+    print(f"of that hashing {cost.hashing_p50:.1f} µs")
 
 
 if __name__ == "__main__":

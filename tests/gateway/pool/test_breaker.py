@@ -71,3 +71,11 @@ def test_without_peers_nobody_is_slow() -> None:
     assert not is_outlier(9.0, [None], 10)
     assert not is_outlier(None, [0.001], 10)
     assert not is_outlier(0.04, [0.001], 10), "too quick to matter"
+
+
+def test_a_fault_of_an_engine_that_always_fails_is_a_fault_like_any_other():
+    breaker, now = Breaker(), 0.0
+    for _ in range(5000):
+        breaker.fault(now)
+        now = breaker.open_until + 1.0
+    assert breaker.open_until - now < 60.0

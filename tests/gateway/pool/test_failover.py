@@ -316,3 +316,46 @@ async def test_successes_earn_hedges(engine, gateway):
         await soon(lambda name=name: name in left.core.requests and name in right.core.requests, 5, "asked twice")
         left.core.say(name, tokens=[5], finish=FinishReason.LENGTH)
         await told(one)
+
+
+async def test_an_engine_may_take_more_streams_along_than_the_budget_has_retries(engine, gateway):
+    left, right, one = engine("left"), engine("right"), gateway(retry_reserve=1, retry_ratio=0)
+    introduce([left], [one])
+    await one.meet(left)
+    names = {f"r{number}" for number in range(20)}
+    for name in names:
+        await begin(one, name)
+    await soon(lambda: set(left.core.requests) == names, 5)
+    introduce([right], [one])
+    one.pool.set_members([left.card(), right.card()])
+    await soon(lambda: len(one.pool.usable) == 2, 5)
+    await left.stop()
+    await soon(lambda: set(right.core.requests) == names, 5, "a first move is no retry")
+    assert not one.pool.failover.ended
+
+
+async def test_an_older_request_does_not_close_the_breaker_of_an_engine_that_was_ejected(pair):
+    only, gateway = pair
+    await begin(gateway)
+    await holder("r", only)
+    (channel,) = gateway.pool.channels
+    channel.breaker.fault(asyncio.get_running_loop().time())
+    only.core.say("r", tokens=[5])
+    await told(gateway)
+    assert channel.breaker.half_open
+
+
+async def test_a_stream_that_its_hedge_won_goes_on_elsewhere_too(engine, gateway):
+    engines, one = [engine(name) for name in ("a", "b", "c")], gateway(hedge_after_s=0.02)
+    introduce(engines, [one])
+    await one.meet(*engines)
+    await begin(one)
+    await soon(lambda: sum("r" in each.core.requests for each in engines) == 2, 5, "asked twice")
+    first = next(e for e in engines if e.name == one.pool._flights["r"].channel.card.engine_id)
+    hedge = next(e for e in engines if e is not first and "r" in e.core.requests)
+    third = next(e for e in engines if e not in (first, hedge))
+    hedge.core.say("r", tokens=[5])
+    await told(one)
+    await hedge.stop()
+    await soon(lambda: "r" in first.core.requests or "r" in third.core.requests, 5)
+    assert not one.pool.failover.ended
