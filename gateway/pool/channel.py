@@ -109,6 +109,11 @@ class EngineChannel:
         except zmq.ZMQError as exc:
             raise ChannelLostError(str(exc)) from exc
 
+    async def tell(self, kind: bytes, frames: Sequence[Any]) -> None:
+        """To an engine that is gone there is nothing to say."""
+        with contextlib.suppress(ChannelLostError):
+            await self.send(kind, frames)
+
     async def _keep_connected(self) -> None:
         attempt = 0
         while True:

@@ -139,7 +139,7 @@ class EnginePool:
                 if channel is not None:
                     by_channel.setdefault(channel, []).append(flight.wire_id.encode())
         for channel, ids in by_channel.items():
-            await _tell(channel, wire.ABORT, ids)
+            await channel.tell(wire.ABORT, ids)
 
     async def outputs(self) -> Any:
         return await self._outbox.get()
@@ -219,7 +219,7 @@ class EnginePool:
         self._unload(flight)
         self._names[winner.request_id] = winner.wire_id
         if channel is not None:
-            self._chore(_tell(channel, wire.ABORT, [wire_id.encode()]))
+            self._chore(channel.tell(wire.ABORT, [wire_id.encode()]))
 
     async def _expire(self, flight: Flight, attempt: int) -> None:
         await asyncio.sleep(self._policy.park_s if attempt else self._wait_s)
@@ -340,7 +340,7 @@ class EnginePool:
                 "replay_diverged", engine=flight.leg and flight.leg.engine, request=flight.request_id, where=str(exc)
             )
             if flight.channel is not None:
-                self._chore(_tell(flight.channel, wire.ABORT, [flight.wire_id.encode()]))
+                self._chore(flight.channel.tell(wire.ABORT, [flight.wire_id.encode()]))
             self._end(flight, lost())
             return False
         return True
@@ -395,9 +395,3 @@ class EnginePool:
         task = asyncio.ensure_future(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-
-
-async def _tell(channel: EngineChannel, kind: bytes, frames: Sequence[Any]) -> None:
-    """To an engine that is gone there is nothing to say."""
-    with contextlib.suppress(ChannelLostError):
-        await channel.send(kind, frames)
