@@ -56,7 +56,10 @@ def chosen(arguments: argparse.Namespace) -> Preset:
     given = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
     if "trace" in given:
         given["trace"] = str(given["trace"].resolve())
-    return msgspec.structs.replace(PRESETS[arguments.suite], **given)
+    preset = msgspec.structs.replace(PRESETS[arguments.suite], **given)
+    if preset.arrivals == "trace" and not preset.trace:
+        parser().error("--trace: which one?")
+    return preset
 
 
 def start(base: Path, folder: Path) -> tuple[Server, Target]:

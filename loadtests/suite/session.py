@@ -97,6 +97,9 @@ def _locust(target: Target, preset: Preset, seed: int, records: Path, processes:
         "--records",
         str(records),
     ]
+    if preset.arrivals == "trace":
+        # One user in each process does all of its part.
+        preset = msgspec.structs.replace(preset, users=max(1, processes))
     command += ["--served-model", target.model, "--seed", str(seed), *preset.arguments()]
     command += ["--processes", str(processes)] if processes else []
     command += ["--run-time", f"{preset.minutes}m"] if preset.shape == "none" else []
