@@ -10,10 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from deployments import quantization
 from gateway.config import load
+from loadtests.arithmetic import Spread, paired_ratios, spread
 from loadtests.bench.__main__ import ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
@@ -29,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml", help="what both systems serve")
     root.add_argument("--guidellm", type=Path, help="the guidellm program (default: without it)")
     root.add_argument("--streams", type=int, default=16, help="(default: 16)")
-    root.add_argument("--requests", type=int, default=320, help="of each client and side (default: 320)")
-    root.add_argument("--rounds", type=int, default=2, help="(default: 2)")
+    root.add_argument("--requests", type=int, default=160, help="of each client, side and round (default: 160)")
+    root.add_argument("--rounds", type=int, default=4, help="(default: 4)")
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/referees-<date>.json)")
     return root
 
@@ -45,14 +49,17 @@ def race_all(arguments: argparse.Namespace, folder: Path) -> list[Row]:
         try:
             sides = {BARE: bare, SLUICE: sluice}
             for number in range(arguments.rounds):
-                for side in (BARE, SLUICE) if number % 2 == 0 else (SLUICE, BARE):
-                    (other,) = [server for name, server in sides.items() if name != side]
-                    other.freeze()
-                    race = Race(
-                        side, sides[side], served.path, arguments.requests, arguments.streams, number + 1, folder
-                    )
-                    rows += _three(race, arguments.guidellm)
-                    other.thaw()
+                for client in clients(arguments.guidellm):
+                    # Pairs lie next to each other in time, and each side goes first as often as the other.
+                    for side in (BARE, SLUICE) if number % 2 == 0 else (SLUICE, BARE):
+                        (other,) = [server for name, server in sides.items() if name != side]
+                        other.freeze()
+                        race = Race(
+                            side, sides[side], served.path, arguments.requests, arguments.streams, number + 1, folder
+                        )
+                        ours(replace(race, requests=arguments.streams))  # wakes what has stood still
+                        rows.append(told(client(race)))
+                        other.thaw()
         finally:
             sluice.stop()
     finally:
@@ -60,17 +67,35 @@ def race_all(arguments: argparse.Namespace, folder: Path) -> list[Row]:
     return rows
 
 
-def _three(race: Race, program: Path | None) -> list[Row]:
-    ours(race)  # wakes what has stood still
-    rows = [ours(race), vllm_bench(race)] + ([guidellm(race, program)] if program else [])
-    for row in rows:
-        print(
-            f"{row.client:<18} {row.side:<10} {row.requests_per_s:7.1f} requests/s {row.tokens_per_s:8.0f} tokens/s  "
-            f"TTFT {row.ttft_p50_ms:6.1f} / {row.ttft_p99_ms:6.1f} ms  ITL {row.gap_p50_ms:5.2f} / {row.gap_p99_ms:6.2f} ms  "
-            f"{row.failed} failed",
-            flush=True,
-        )
-    return rows
+def clients(program: Path | None) -> list[Callable[[Race], Row]]:
+    found: list[Callable[[Race], Row]] = [ours, vllm_bench]
+    return [*found, partial(guidellm, program=program)] if program else found
+
+
+def told(row: Row) -> Row:
+    print(
+        f"{row.client:<18} {row.side:<10} {row.requests_per_s:7.1f} requests/s {row.tokens_per_s:8.0f} tokens/s  "
+        f"TTFT {row.ttft_p50_ms:6.1f} / {row.ttft_p99_ms:6.1f} ms  ITL {row.gap_p50_ms:5.2f} / {row.gap_p99_ms:6.2f} ms  "
+        f"{row.failed} failed",
+        flush=True,
+    )
+    return row
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, Spread]:
+    """By client: Sluice's requests/s over bare vLLM's in the same round."""
+    found = {}
+    for client in dict.fromkeys(row.client for row in rows):
+        by_side = {
+            side: [
+                row.requests_per_s
+                for row in sorted(rows, key=lambda row: row.seed)
+                if (row.client, row.side) == (client, side)
+            ]
+            for side in (BARE, SLUICE)
+        }
+        found[client] = spread(paired_ratios(by_side[SLUICE], by_side[BARE]))
+    return found
 
 
 def main() -> None:
@@ -97,8 +122,11 @@ def main() -> None:
         requests=arguments.requests,
         prompt_tokens=PROMPT_TOKENS,
         output_tokens=OUTPUT_TOKENS,
+        ratios=ratios(rows),
         rows=rows,
     )
+    for client, ratio in results.ratios.items():
+        print(f"{client:<18} Sluice / bare vLLM: {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
     write(
         results, arguments.out or ROOT / "loadtests" / "results" / f"referees-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
     )

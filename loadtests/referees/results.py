@@ -4,6 +4,8 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests.arithmetic import Spread
+
 SCHEMA = 1
 
 
@@ -24,6 +26,8 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`ratios`: by client, Sluice's requests/s over bare vLLM's in the same round."""
+
     schema: int
     started: str
     command: list[str]
@@ -34,6 +38,7 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: int
     prompt_tokens: int
     output_tokens: int
+    ratios: dict[str, Spread]
     rows: list[Row]
 
 
