@@ -36,6 +36,7 @@ class Session:
     rows: list[Row] = field(default_factory=list)
     _reference: list[Answer] = field(default_factory=list)
     _differing: list[tuple[Row, Flight]] = field(default_factory=list)
+    _counted: int = 0
 
     async def run(self, faults: Sequence[str], replicas: int) -> None:
         """Raises RuntimeError if even the reference run brings no whole answers."""
@@ -47,11 +48,13 @@ class Session:
         try:
             await standing.regained((), RECOVERY_S)
             await self._refer(load, items)
+            self._counted = len(load.ended)
             load.start(self.sizes.streams)
             await self._control(load, standing)
             for name in faults:
                 await self._torment(name, FAULTS[name], Scene(self.target, load, standing, self.sizes))
             await load.stop()
+            self._add(self.rows[-1], load, (), 0.0)
             await self._judge(load)
         finally:
             watch.cancel()
@@ -94,26 +97,38 @@ class Session:
         self._count(row, scene, fault.may_refuse)
 
     def _count(self, row: Row, scene: Scene, may_refuse: Sequence[str]) -> None:
-        flights = [flight for flight in scene.load.ended if flight.ended >= scene.struck_at]
         row.in_flight, row.notes, row.problems = scene.in_flight, scene.notes, scene.problems
-        for flight in flights:
-            answer = flight.answer
-            assert answer is not None
-            row.longest_pause_ms = max(row.longest_pause_ms, answer.pause_s * 1e3)
-            if answer.refused and flight.item.tenant in may_refuse:
-                row.refused += 1
-            elif not answer.complete:
-                row.failed += 1
-                if len(row.problems) < EXAMPLES:
-                    row.problems.append(f"{flight.item.kind}: {answer.problem or f'refused: {answer.refused}'}")
-            else:
-                row.completed += 1
-                self._compare(row, flight, answer)
+        self._add(row, scene.load, may_refuse, scene.struck_at)
         self.say(
             f"{row.title}: {row.in_flight} in flight, {row.completed} completed, {row.refused} refused, {row.failed} failed, "
             f"{sum(one is row for one, _ in self._differing)} differ, longest pause {row.longest_pause_ms:.0f} ms, "
             f"recovery {row.recovery_s:.1f} s" + "".join(f"\n{problem}" for problem in row.problems)
         )
+
+    def _add(self, row: Row, load: Load, may_refuse: Sequence[str], struck_at: float) -> None:
+        """Whatever has ended since the last count; what ended before this fault struck goes to the one before."""
+        flights, self._counted = load.ended[self._counted :], len(load.ended)
+        before = self.rows[self.rows.index(row) - 1]
+        refusable = FAULTS[before.fault].may_refuse if before.fault in FAULTS else ()
+        for flight in flights:
+            if flight.ended < struck_at and before is not row:
+                self._tally(before, flight, refusable)
+            else:
+                self._tally(row, flight, may_refuse)
+
+    def _tally(self, row: Row, flight: Flight, may_refuse: Sequence[str]) -> None:
+        answer = flight.answer
+        assert answer is not None
+        row.longest_pause_ms = max(row.longest_pause_ms, answer.pause_s * 1e3)
+        if answer.refused and flight.item.tenant in may_refuse:
+            row.refused += 1
+        elif not answer.complete:
+            row.failed += 1
+            if len(row.problems) < EXAMPLES:
+                row.problems.append(f"{flight.item.kind}: {answer.problem or f'refused: {answer.refused}'}")
+        else:
+            row.completed += 1
+            self._compare(row, flight, answer)
 
     def _compare(self, row: Row, flight: Flight, answer: Answer) -> None:
         if flight.item.compared:

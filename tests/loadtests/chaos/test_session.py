@@ -89,15 +89,16 @@ async def test_a_refusal_fails_unless_it_is_due(session, scene):
     refusal = Answer(refused="tenant_queue")
     due = await struck(session, scene, TENANTS, refusal)
     assert (due.refused, due.failed) == (1, 0)
-    scene.load.ended.clear()
     undue = await struck(session, scene, (), refusal)
     assert (undue.refused, undue.failed, undue.problems) == (0, 1, ["greedy: refused: tenant_queue"])
 
 
-async def test_what_ended_before_the_fault_is_not_its_doing(session, scene):
-    scene.load.ended.append(Flight(GREEDY, None, 0.0, scene.struck_at - 1, Answer(problem="long ago")))
+async def test_what_ended_before_a_fault_is_the_doing_of_the_one_before(session, scene):
+    before = await struck(session, scene, (), text("the cat"))
+    scene.load.ended.append(Flight(GREEDY, None, 0.0, scene.struck_at - 1, Answer(problem="late")))
     row = await struck(session, scene, (), text("the cat"))
     assert (row.completed, row.failed) == (1, 0)
+    assert (before.completed, before.failed) == (1, 1)
 
 
 async def test_a_fault_that_cannot_be_had_says_why_and_one_that_breaks_down_fails_the_run(session, scene):
