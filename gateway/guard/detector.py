@@ -1,0 +1,317 @@
+"""The guard's memory and judgement, without threads, clocks or disks: observations in, verdicts out.
+
+`take` costs some hundred microseconds and is meant for the background; `judge` looks again at every key that has been seen
+since, and tells whose level changed. Memory is bounded by the number of keys, templates and groups that are kept.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from gateway.guard.accounts import Accounts
+from gateway.guard.calibration import Calibration
+from gateway.guard.features import Features, Snapshot, features
+from gateway.guard.groups import STRANGERS, Group, Groups, Kin, kin
+from gateway.guard.hashing import Hasher
+from gateway.guard.marks import DIMENSIONS, Marker
+from gateway.guard.observation import Observation
+from gateway.guard.packing import Ledger
+from gateway.guard.profile import DAY_S, Profile
+from gateway.guard.response import Rules, Standing, applied, moved
+from gateway.guard.rff import FEATURES, Kernel, Window
+from gateway.guard.score import carried_on, evidence, level_of
+from gateway.guard.twins import Twins
+from gateway.guard.verdict import CLEAR, Change, Level, Verdict
+
+KEYS: Final = 50_000
+AGAIN_S: Final = 30.0
+"""A key is looked at again after so long at the soonest, unless it has doubled its requests."""
+PAST_DECAY: Final = 0.8
+SHARED_LEAST: Final = 3
+
+
+class DetectorSettings(NamedTuple):
+    """`tenants`: rules that go before `rules`. `trusted`: tenants of whom nothing is concluded. Thresholds go before the
+    calibration's.
+    """
+
+    rules: Rules = Rules()
+    tenants: Mapping[str, Rules] = {}
+    trusted: frozenset[str] = frozenset()
+    links: tuple[tuple[str, ...], ...] = ()
+    thresholds: Mapping[Level, float] = {}
+
+
+class Record:
+    """All that is known of one key."""
+
+    __slots__ = (
+        "at",
+        "carried",
+        "cleared",
+        "judged",
+        "judged_at",
+        "kin_of",
+        "others",
+        "past",
+        "peak",
+        "profile",
+        "standing",
+        "verdict",
+    )
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.past = Window(0.0, np.zeros(FEATURES, np.float32), 0.0)
+        self.carried = 0.0
+        self.standing = Standing()
+        self.verdict = CLEAR
+        self.peak = 0.0
+        self.judged = 0.0
+        self.judged_at = 0.0
+        self.kin_of: int | None = None
+        self.others: dict[str, Profile] = {}
+        self.cleared = 0.0
+        self.at = 0.0
+
+    @property
+    def whole(self) -> Profile:
+        """Of all gateways."""
+        others = [profile for profile in self.others.values() if profile.day == self.profile.day]
+        if not others:
+            return self.profile
+        whole = Profile(self.profile.tenant, self.profile.day)
+        for profile in (self.profile, *others):
+            whole.merge(profile)
+        return whole
+
+
+class Detector:
+    def __init__(
+        self, settings: DetectorSettings | None = None, calibration: Calibration | None = None, secret: bytes = b""
+    ) -> None:
+        self.settings = settings or DetectorSettings()
+        table = calibration or Calibration.load()
+        self.calibration = table._replace(thresholds={**table.thresholds, **self.settings.thresholds})
+        self.accounts = Accounts(self.settings.links)
+        self.records: OrderedDict[str, Record] = OrderedDict()
+        self._marker = Marker(Hasher(secret))
+        self._kernel = Kernel(DIMENSIONS)
+        self._groups = Groups()
+        self._twins = Twins()
+        self._hours = np.zeros(24, np.float32)
+        self._kin: dict[int, tuple[float, Kin]] = {}
+        self._dirty: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
+
+    def take(self, seen: Observation) -> None:
+        """`at` may run back a little, never by days."""
+        record = self._record(seen)
+        marks = self._marker.of(seen)
+        phi = self._kernel.features(marks.embedding)
+        record.profile.take(seen, marks, phi)
+        account = self.accounts.of(seen.tenant)
+        hour = int(seen.at % DAY_S // 3600)
+        self._hours[hour] += 1
+        if seen.status < 400:
+            if self._twins.take(marks.simhash, account) is not None:
+                record.profile.twin()
+            for template in marks.templates:
+                group = self._groups.of(template, account, record.profile.day)
+                if group is not None:
+                    group.take(account, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
+        self._dirty[seen.key] = self._changed[seen.key] = None
+
+    def judge(self, now: float) -> list[Change]:
+        """Looks again at the keys with something new, and at those whose level may fall."""
+        changes = []
+        for key in list(self._dirty):
+            record = self.records[key]
+            seen = record.profile.get("requests")
+            if now - record.judged_at >= AGAIN_S or seen >= 2 * record.judged:
+                del self._dirty[key]
+                changes += self._judged(key, record, now)
+        for key, record in self.records.items():
+            if record.standing.level and now - record.judged_at >= AGAIN_S * 20:
+                changes += self._judged(key, record, now)
+        return changes
+
+    def verdict(self, key: str) -> Verdict:
+        record = self.records.get(key)
+        return CLEAR if record is None else record.verdict
+
+    def features(self, key: str) -> Features:
+        """Of the running day, over all gateways."""
+        record = self.records[key]
+        whole = record.whole
+        found, part, record.kin_of = self._strongest(whole)
+        return features(whole, record.past, found, part)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Of every key that was seen on its latest day."""
+        return [Snapshot(key, record.profile.day, self.features(key)) for key, record in self.records.items()]
+
+    def explain(self, key: str) -> dict[str, Any]:
+        """Every feature with its points, the largest first, and who shares the key's strongest group."""
+        record, found = self.records[key], self.features(key)
+        table = self.calibration
+        rows = [
+            {
+                "feature": name,
+                "points": round(table.weights.get(name, 0.0) * table.surprise(name, value), 3),
+                "value": round(value, 3),
+                "usual": round(table.quantiles[name][0], 3),
+                "rare": round(table.quantiles[name][2], 3),
+            }
+            for name, value in found._asdict().items()
+        ]
+        return {
+            "key": key,
+            "tenant": record.profile.tenant,
+            "requests_today": int(record.whole.get("requests")),
+            "carried": round(record.carried, 3),
+            "thresholds": {level.label: value for level, value in table.thresholds.items()},
+            "features": sorted(rows, key=lambda row: -row["points"]),
+            "acts_with": self.kindred(key),
+        }
+
+    def kindred(self, key: str) -> tuple[str, ...]:
+        """The accounts that share this key's strongest group."""
+        record = self.records.get(key)
+        group = None if record is None or record.kin_of is None else self._groups.groups.get(record.kin_of)
+        return () if group is None else tuple(group.members)
+
+    def release(self, key: str, now: float) -> Change | None:
+        """Forgets the evidence of this day and of those before; None if nothing was held against the key."""
+        record = self.records.get(key)
+        if record is None:
+            return None
+        before, tenant = record.standing.level, record.profile.tenant
+        fresh = self.records[key] = Record(Profile(tenant, record.profile.day))
+        fresh.cleared = now
+        self._dirty.pop(key, None)
+        self._changed[key] = None
+        return Change(key, tenant, before, CLEAR._replace(since=now), now) if before else None
+
+    def changed(self) -> list[str]:
+        """The keys about which there is something new since the last time that this was asked."""
+        keys, self._changed = list(self._changed), {}
+        return keys
+
+    def ledger(self, key: str, now: float) -> Ledger:
+        record = self.records[key]
+        record.at = now
+        standing, past = record.standing, record.past
+        return Ledger(
+            record.profile.tenant,
+            int(standing.level),
+            standing.since,
+            standing.seen,
+            record.carried,
+            past.n,
+            past.squares,
+            past.total.astype(np.float32).tobytes(),
+            record.cleared,
+            now,
+        )
+
+    def learn(self, key: str, told: Ledger, today: int) -> bool:
+        """What another gateway, or an earlier life of this one, knew of a key; False if it is no news."""
+        record = self.records.get(key)
+        if record is None:
+            record = self.records[key] = Record(Profile(told.tenant, today))
+        elif told.at <= record.at:
+            return False
+        if told.cleared > record.cleared:
+            record = self.records[key] = Record(Profile(told.tenant, record.profile.day))
+        record.cleared, record.at = told.cleared, told.at
+        record.carried, record.past, record.standing = told.carried, told.window, told.standing
+        level, rules = told.standing.level, self.rules(told.tenant)
+        if level == record.verdict.level:
+            return False
+        record.verdict = Verdict(level, applied(level, rules), 0.0, (), told.since)
+        return True
+
+    def merge(self, key: str, writer: str, profile: Profile) -> None:
+        """Another gateway's sketches of a key that is known here."""
+        record = self.records.get(key)
+        if record is not None and profile.begun >= record.cleared:
+            record.others = {name: each for name, each in record.others.items() if each.day >= record.profile.day}
+            record.others[writer] = profile
+
+    def rules(self, tenant: str) -> Rules:
+        return self.settings.tenants.get(tenant, self.settings.rules)
+
+    def _record(self, seen: Observation) -> Record:
+        day = int(seen.at // DAY_S)
+        record = self.records.get(seen.key)
+        if record is None:
+            record = self.records[seen.key] = Record(Profile(seen.tenant, day))
+            if len(self.records) > KEYS:
+                self.records.popitem(last=False)
+        elif day > record.profile.day:
+            self._end_day(record, day)
+        self.records.move_to_end(seen.key)
+        return record
+
+    def _end_day(self, record: Record, day: int) -> None:
+        """The day's score goes into the key's CUSUM, its traffic into what is usual for the key."""
+        profile = record.whole
+        record.carried = carried_on(record.carried, record.peak, self.calibration.drift)
+        for _ in range(profile.day + 1, day):
+            record.carried = carried_on(record.carried, 0.0, self.calibration.drift)
+        today, past = profile.window, record.past
+        record.past = Window(
+            PAST_DECAY * past.n + today.n,
+            PAST_DECAY * past.total + today.total,
+            PAST_DECAY * past.squares + today.squares,
+        )
+        record.profile = Profile(profile.tenant, day)
+        record.judged = record.peak = 0.0
+
+    def _judged(self, key: str, record: Record, now: float) -> list[Change]:
+        self._changed[key] = None
+        record.judged, record.judged_at = record.profile.get("requests"), now
+        tenant = record.profile.tenant
+        if tenant in self.settings.trusted:
+            return []
+        rules = self.rules(tenant)
+        found = evidence(self.features(key), record.carried, self.calibration)
+        record.peak = max(record.peak, found.score - record.carried)
+        before, record.standing = record.standing, moved(record.standing, level_of(found, self.calibration), rules, now)
+        level = record.standing.level
+        record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, record.standing.since)
+        if level == before.level:
+            return []
+        return [Change(key, tenant, before.level, record.verdict, now)]
+
+    def _strongest(self, profile: Profile) -> tuple[Kin, float, int | None]:
+        """Of the groups that the key belongs to with more than a request or two: its features, and the key's part in it."""
+        best, part, where = STRANGERS, 0.0, None
+        account = self.accounts.of(profile.tenant)
+        for template, use in profile.templates.uses.items():
+            own = use.count - use.over
+            group = self._groups.groups.get(template)
+            if own < SHARED_LEAST or group is None or group.day != profile.day or account not in group.members:
+                continue
+            found = self._kin_of(template, group)
+            if _strength(found) * own > _strength(best) * part:
+                best, part, where = found, own, template
+        return best, part, where
+
+    def _kin_of(self, template: int, group: Group) -> Kin:
+        """Reckoned again once a group has grown by a tenth."""
+        known = self._kin.get(template)
+        if known is not None and known[0] <= group.requests < known[0] * 1.1 + 4:
+            return known[1]
+        found = kin(group, self._hours)
+        if len(self._kin) > 4 * len(self._groups.groups) + 1000:
+            self._kin.clear()
+        self._kin[template] = (group.requests, found)
+        return found
+
+
+def _strength(found: Kin) -> float:
+    return found.accounts * found.novelty * found.kinship * found.evenness

@@ -1,0 +1,171 @@
+"""The guard of one gateway: verdicts that are looked up, observations that are put down, and a thread that does the rest.
+
+`verdict` and `observe` are all that a request waits for; both are a few operations on dictionaries. What has been seen is
+looked at by the thread, one request at a time with a pause of the same length after each, so that it never holds the
+interpreter for longer than one of them. Every SYNC_S it writes what has changed to the store, and reads what other
+gateways wrote: their sketches are merged with ours before a key is judged, and the newest standing of all counts.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.guard.detector import Detector
+from gateway.guard.observation import Observation
+from gateway.guard.sharing import Sharing
+from gateway.guard.store import GuardStore, GuardStoreUnavailable
+from gateway.guard.verdict import CLEAR, Change, Level, Verdict
+
+JUDGE_S: Final = 2.0
+SYNC_S: Final = 5.0
+IDLE_S: Final = 0.25
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Guard:
+    """`on_change` is called from the thread. Open it once, close it once; what is queued at the end is still looked at."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        store: GuardStore,
+        on_change: Callable[[Change], None],
+        capacity: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._detector, self._on_change, self._clock = detector, on_change, clock
+        self._sharing = Sharing(store, detector, secrets.token_hex(6))
+        self._queue: deque[Observation] = deque()
+        self._capacity = capacity
+        self._verdicts: dict[str, Verdict] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
+        self.dropped = 0
+        self.seen = 0
+        self.problem: str | None = None
+
+    def open(self) -> None:
+        """Standings of earlier days are read before the first request is."""
+        self._sync(first=True)
+        self._thread.start()
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def verdict(self, key: str) -> Verdict:
+        return self._verdicts.get(key, CLEAR)
+
+    def observe(self, seen: Observation) -> None:
+        """Never blocks; beyond the capacity a request is only counted."""
+        if len(self._queue) >= self._capacity:
+            self.dropped += 1
+        else:
+            self._queue.append(seen)
+
+    def release(self, key: str) -> Level:
+        """What the key was at; nothing that was seen of it until now counts any more, here or at any other gateway."""
+        with self._lock:
+            now = self._clock()
+            before = self.verdict(key).level
+            change = self._detector.release(key, now)
+            self._verdicts.pop(key, None)
+        if change is not None:
+            self._on_change(change)
+        return before
+
+    def explain(self, key: str) -> dict[str, Any] | None:
+        """Why a key is at its level; None for one that nothing is known of."""
+        with self._lock:
+            if key not in self._detector.records:
+                return None
+            return self._detector.explain(key) | {"verdict": told(self.verdict(key))}
+
+    def flagged(self) -> dict[str, Verdict]:
+        """The keys above OBSERVE."""
+        return {key: verdict for key, verdict in list(self._verdicts.items()) if verdict.level}
+
+    def status(self) -> dict[str, Any]:
+        flagged = self.flagged()
+        return {
+            "seen": self.seen,
+            "queued": len(self._queue),
+            "dropped": self.dropped,
+            "problem": self.problem,
+            "keys_known": len(self._detector.records),
+            "flagged": {key: told(verdict) for key, verdict in flagged.items()},
+        }
+
+    def _run(self) -> None:
+        judged = synced = self._clock()
+        while True:
+            closing = self._closing.is_set()
+            busy = self._look()
+            now = self._clock()
+            if closing or not 0 <= now - judged < JUDGE_S:
+                judged = now
+                self._judge(now)
+            if closing or not 0 <= now - synced < SYNC_S:
+                synced = now
+                self._sync()
+            if closing:
+                return
+            if not busy:
+                self._closing.wait(IDLE_S)
+
+    def _look(self) -> bool:
+        """At what is queued, for JUDGE_S at most."""
+        until = time.monotonic() + JUDGE_S
+        looked = False
+        while self._queue and time.monotonic() < until:
+            begun = time.monotonic()
+            with self._lock:
+                self._detector.take(self._queue.popleft())
+            self.seen += 1
+            looked = True
+            if not self._closing.is_set():
+                time.sleep(time.monotonic() - begun)
+        return looked
+
+    def _judge(self, now: float) -> None:
+        with self._lock:
+            changes = self._detector.judge(now)
+            for change in changes:
+                self._verdicts[change.key] = change.verdict
+            for key in list(self._verdicts):
+                self._verdicts[key] = self._detector.verdict(key)
+        for change in changes:
+            self._on_change(change)
+
+    def _sync(self, *, first: bool = False) -> None:
+        try:
+            with self._lock:
+                outgoing = [] if first else self._sharing.outgoing(self._clock())
+            self._sharing.write(outgoing)
+            incoming = self._sharing.read()
+            with self._lock:
+                for key in self._sharing.take(incoming, self._clock()):
+                    self._verdicts[key] = self._detector.verdict(key)
+            self.problem = None
+        except GuardStoreUnavailable as exc:
+            if self.problem is None:
+                _log.error("guard: what was seen is neither kept nor shared at the moment: %s", exc)
+            self.problem = f"guard: {exc}"
+
+
+def told(verdict: Verdict) -> dict[str, Any]:
+    """For an operator."""
+    return {
+        "level": verdict.level.label,
+        "applied": verdict.applied.label,
+        "score": round(verdict.score, 2),
+        "since": verdict.since,
+        "reasons": [reason._asdict() for reason in verdict.reasons],
+    }

@@ -1,0 +1,134 @@
+"""Leak budgets at work: asked before a request that leaks goes anywhere, settled when it has ended.
+
+Only such requests wait for the store, in threads of its own; who asks for text alone never does. A gateway that dies before
+it settles leaves the whole reservation spent, and a store that does not answer is a refusal: a budget is never guessed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from typing import Any, Final, Literal, NamedTuple
+
+from gateway.guard.accounts import Accounts
+from gateway.guard.exclusion import Ask
+from gateway.guard.leaks import Charge, Shape, given, limits, most, taken
+from gateway.guard.store import GuardStore, GuardStoreUnavailable
+
+THREADS: Final = 4
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Denied(StrEnum):
+    """`UNKNOWN`: the store does not answer."""
+
+    SPENT = "leak_budget_spent"
+    UNKNOWN = "leak_budget_unknown"
+
+
+class Held(NamedTuple):
+    """A reservation; `settle` it once."""
+
+    meter: str
+    charge: Charge
+    ask: Ask
+    sequences: int
+
+
+class LeakBudgets:
+    """`shares`: of tenants that have one of their own; an account has the largest of its tenants' shares."""
+
+    def __init__(
+        self,
+        store: GuardStore,
+        accounts: Accounts,
+        share: float,
+        shares: Mapping[str, float],
+        kept: Literal["projection", "width"],
+    ) -> None:
+        self._store, self._accounts, self._share, self._kept = store, accounts, share, kept
+        self._shares: dict[str, float] = {}
+        for tenant, own in shares.items():
+            account = accounts.of(tenant)
+            self._shares[account] = max(own, self._shares.get(account, 0.0))
+        self._shapes: dict[str, Shape] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "guard-leaks")
+        self.problem: str | None = None
+
+    async def reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> Held | Denied | None:
+        """None if the request can leak nothing that is counted. `longest`: tokens of one answer at most."""
+        charge = most(ask, sequences, longest)
+        if not charge:
+            return None
+        self._shapes[_version(shape)] = shape
+        account = self._accounts.of(tenant)
+        limit = limits(shape, self._shares.get(account, self._share), self._kept)
+        held = Held(f"{_version(shape)}/{account}", charge, ask, sequences)
+        asking = self._threads.submit(self._store.reserve, held.meter, charge, limit)
+        try:
+            granted = await asyncio.wrap_future(asking)
+        except asyncio.CancelledError:
+            # The thread may be in mid-step: what it then takes, it gives back.
+            asking.add_done_callback(lambda done: self._take_back(done, held))
+            raise
+        except GuardStoreUnavailable as exc:
+            self._failed(exc)
+            return Denied.UNKNOWN
+        self.problem = None
+        return held if granted else Denied.SPENT
+
+    def settle(self, held: Held, completion: int) -> None:
+        """`completion`: tokens that were generated, over all sequences. Returns at once."""
+        used = taken(held.ask, held.sequences if completion else 0, completion)
+        back = Charge(max(0, held.charge.scalars - used.scalars), max(0, held.charge.answers - used.answers))
+        if back:
+            self._threads.submit(self._give_back, held.meter, back)
+
+    async def used(self) -> list[dict[str, Any]]:
+        """What each account has been given of each model's output layer, largest first; raises GuardStoreUnavailable."""
+        meters = await asyncio.wrap_future(self._threads.submit(self._store.meters))
+        rows = []
+        for meter, used in meters.items():
+            version, _, account = meter.partition("/")
+            shape = self._shapes.get(version)
+            share = None if shape is None else given(shape, used)
+            limit = None if shape is None else limits(shape, self._shares.get(account, self._share), self._kept)
+            rows.append(
+                {
+                    "account": account,
+                    "model": shape.model if shape else None,
+                    "version": version,
+                    **used._asdict(),
+                    "limits": limit._asdict() if limit else None,
+                    "share_of_output_layer": share,
+                }
+            )
+        return sorted(rows, key=lambda row: -(row["share_of_output_layer"] or 0.0))
+
+    def know(self, shape: Shape) -> None:
+        """A model that is served, so that what was given of it can be told as a share."""
+        self._shapes[_version(shape)] = shape
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+
+    def _give_back(self, meter: str, back: Charge) -> None:
+        try:
+            self._store.give_back(meter, back)
+        except GuardStoreUnavailable as exc:
+            self._failed(exc)
+
+    def _take_back(self, asking: Any, held: Held) -> None:
+        if not asking.cancelled() and asking.exception() is None and asking.result():
+            self._give_back(held.meter, held.charge)
+
+    def _failed(self, exc: GuardStoreUnavailable) -> None:
+        if self.problem is None:
+            _log.error("guard: leak budgets cannot be asked, so what leaks is refused: %s", exc)
+        self.problem = f"leak budgets: {exc}"
+
+
+def _version(shape: Shape) -> str:
+    return f"{shape.version}-{shape.hidden}x{shape.vocabulary}"

@@ -1,0 +1,63 @@
+"""How much of a model's output layer each account has been given, and how much it ever will be. Pure arithmetic.
+
+A model of hidden size h and vocabulary V answers with z = W x, W of V rows and h columns: whoever has h·V independent
+numbers of it has W up to a change of basis (Carlini et al. 2024, Finlayson et al. 2024), and (h+1)² suffice for h itself.
+
+    scalars   one logprob is one number:                                   at most share · h · V     of them
+    answers   of a biased or constrained sequence: log2 V bits at most,
+              where a logit is told by about BITS_PER_LOGIT of them:       at most share · h · V · BITS_PER_LOGIT / log2 V
+
+Never refilled within one version of a model: what has been told stays told. A request is charged with the most it can
+take, and gets back what it did not. Where the width itself is the secret (`secret: width`), h² stands in place of h · V.
+"""
+
+import math
+from typing import Final, Literal, NamedTuple
+
+from gateway.guard.exclusion import Ask
+
+BITS_PER_LOGIT: Final = 10.0
+
+
+class Shape(NamedTuple):
+    """A model's output layer: `version` changes whenever any of its numbers may have."""
+
+    model: str
+    version: str
+    hidden: int
+    vocabulary: int
+
+
+class Charge(NamedTuple):
+    scalars: int = 0
+    answers: int = 0
+
+    def __bool__(self) -> bool:
+        return self.scalars > 0 or self.answers > 0
+
+
+def limits(shape: Shape, share: float, kept: Literal["projection", "width"]) -> Charge:
+    numbers = share * shape.hidden * (shape.hidden if kept == "width" else shape.vocabulary)
+    return Charge(int(numbers), int(numbers * BITS_PER_LOGIT / math.log2(shape.vocabulary)))
+
+
+def most(ask: Ask, sequences: int, longest: int) -> Charge:
+    """What a request may take; `longest`: tokens of one answer if it names no limit. Under a bias each token is an answer."""
+    tokens = longest if ask.limit is None else min(ask.limit, longest)
+    return _charge(ask, sequences, sequences * tokens)
+
+
+def taken(ask: Ask, sequences: int, completion: int) -> Charge:
+    """What it took: `completion` tokens over all its sequences."""
+    return _charge(ask, sequences, completion)
+
+
+def given(shape: Shape, used: Charge) -> float:
+    """The share of the output layer that so much can tell: 1 is all of it."""
+    numbers = used.scalars + used.answers * math.log2(shape.vocabulary) / BITS_PER_LOGIT
+    return numbers / (shape.hidden * shape.vocabulary)
+
+
+def _charge(ask: Ask, sequences: int, tokens: int) -> Charge:
+    answers = tokens if ask.bias else sequences if ask.constraint else 0
+    return Charge(ask.scalars * tokens, answers)

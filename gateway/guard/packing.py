@@ -1,0 +1,80 @@
+"""Sketches as bytes, for the store and for other gateways: nothing in them but counts, hashes and sums."""
+
+from dataclasses import fields
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from gateway.guard.profile import Profile
+from gateway.guard.response import Standing
+from gateway.guard.rff import Window
+from gateway.guard.templates import Templates, Use
+from gateway.guard.verdict import Level
+
+VERSION: Final = 1
+_ARRAYS: Final = tuple(
+    field.name
+    for field in fields(Profile)
+    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring")
+)
+
+
+class Ledger(msgspec.Struct, array_like=True):
+    """What outlives a key's day. `at`: when it was written; the latest of all gateways counts. `cleared`: what was seen before
+    then no longer counts.
+    """
+
+    tenant: str
+    level: int
+    since: float
+    seen: float
+    carried: float
+    past_n: float
+    past_squares: float
+    past: bytes
+    cleared: float
+    at: float
+
+    @property
+    def standing(self) -> Standing:
+        return Standing(Level(self.level), self.since, self.seen)
+
+    @property
+    def window(self) -> Window:
+        return Window(self.past_n, np.frombuffer(self.past, np.float32).copy(), self.past_squares)
+
+
+def packed_ledger(ledger: Ledger) -> bytes:
+    return msgspec.msgpack.encode(ledger)
+
+
+def unpacked_ledger(blob: bytes) -> Ledger:
+    return msgspec.msgpack.decode(blob, type=Ledger)
+
+
+def packed(profile: Profile) -> bytes:
+    arrays = [getattr(profile, name).tobytes() for name in _ARRAYS]
+    uses = [(key, use.count, use.over, use.fresh.tobytes()) for key, use in profile.templates.uses.items()]
+    return msgspec.msgpack.encode(
+        (VERSION, profile.tenant, profile.day, profile.squares, profile.begun, profile.last, arrays, uses)
+    )
+
+
+def unpacked(blob: bytes) -> Profile | None:
+    """None for one of another version, or of sketches of other sizes."""
+    version, tenant, day, squares, begun, last, arrays, uses = msgspec.msgpack.decode(blob)
+    if version != VERSION:
+        return None
+    profile = Profile(tenant, day)
+    for name, raw in zip(_ARRAYS, arrays, strict=True):
+        fresh: Any = getattr(profile, name)
+        read = np.frombuffer(raw, fresh.dtype)
+        if len(read) != len(fresh):
+            return None
+        setattr(profile, name, read.copy())
+    profile.squares, profile.begun, profile.last = squares, begun, last
+    profile.templates = Templates(
+        {key: Use(count, over, np.frombuffer(fresh, np.uint8).copy()) for key, count, over, fresh in uses}
+    )
+    return profile

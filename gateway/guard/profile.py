@@ -1,0 +1,163 @@
+"""One subject's day in a fixed number of bytes (about 6 KB): counters that add, sketches that take the maximum.
+
+Two gateways' profiles of the same key and day merge into what one gateway would have seen, but for `edits`, `gaps` and
+`late`, which each counts between its own requests.
+"""
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.guard import distinct
+from gateway.guard.marks import TOPIC_BITS, Marks
+from gateway.guard.observation import Observation
+from gateway.guard.rff import FEATURES, Window
+from gateway.guard.templates import Templates
+
+DAY_S: Final = 86_400
+RING: Final = 32
+EDIT_BITS: Final = 10
+"""Two texts whose SimHashes differ in so few of 64 bits, and at all, are edits of each other."""
+COUNTERS: Final = tuple(
+    """requests prompt completion greedy seeded several logprobs scalars biased constrained short refused
+    instruction reasoning probing cut long_turns shingles
+    replayed edits twins gaps log_gaps log_gaps2""".split()
+)
+COUNTED: Final = COUNTERS.index("shingles") + 1
+"""So many are counted for every request, in this order, in `take`."""
+_AT: Final = {name: place for place, name in enumerate(COUNTERS)}
+
+
+@dataclass(slots=True)
+class Profile:
+    """`day` counts days since the epoch, UTC."""
+
+    tenant: str
+    day: int
+    counters: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(COUNTERS)))
+    texts: distinct.Registers = field(default_factory=lambda: distinct.empty(8))
+    shingles: distinct.Registers = field(default_factory=lambda: distinct.empty(9))
+    biases: distinct.Registers = field(default_factory=lambda: distinct.empty(6))
+    samplings: distinct.Registers = field(default_factory=lambda: distinct.empty(6))
+    topics: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1 << TOPIC_BITS) // 8, np.uint8))
+    said: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(512, np.uint8))
+    minutes: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(180, np.uint8))
+    phi: NDArray[np.float32] = field(default_factory=lambda: np.zeros(FEATURES, np.float32))
+    squares: float = 0.0
+    templates: Templates = field(default_factory=Templates)
+    begun: float = 0.0
+    last: float = 0.0
+    ring: list[int] = field(default_factory=list)
+
+    def get(self, name: str) -> float:
+        return float(self.counters[_AT[name]])
+
+    def share(self, name: str) -> float:
+        """Of all requests."""
+        return self.get(name) / max(1.0, self.get("requests"))
+
+    @property
+    def window(self) -> Window:
+        return Window(self.get("requests") - self.get("refused"), self.phi, self.squares)
+
+    def take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32]) -> None:
+        self.counters[:COUNTED] += (
+            1,
+            seen.prompt_tokens,
+            seen.completion_tokens,
+            seen.temperature == 0,
+            seen.seed,
+            seen.n > 1,
+            seen.logprobs > 0,
+            seen.logprobs * seen.completion_tokens,
+            len(seen.bias) > 0,
+            seen.constrained,
+            seen.completion_tokens <= 4,
+            seen.status >= 400,
+            marks.instruction,
+            marks.reasoning,
+            marks.probing,
+            seen.finish == "length",
+            marks.turns > 1,
+            len(marks.shingles),
+        )
+        self.begun = self.begun or seen.at
+        self._timing(seen.at)
+        self._edits(marks.simhash)
+        self._history(marks)
+        distinct.add(self.texts, marks.whole)
+        distinct.add_all(self.shingles, marks.shingles)
+        for token in seen.bias[:64]:
+            distinct.add(self.biases, _spread(token))
+        way = (seen.temperature, seen.top_p, seen.max_tokens, seen.n)
+        distinct.add(self.samplings, _spread(zlib.crc32(repr(way).encode())))
+        _set(self.topics, marks.topic)
+        for template in marks.templates:
+            self.templates.add(template, marks.whole)
+        if seen.status < 400:
+            self.phi += phi
+            self.squares += float(phi @ phi)
+
+    def _timing(self, at: float) -> None:
+        _set(self.minutes, int(at % DAY_S // 60))
+        if self.last and at > self.last:
+            gap = float(np.log(max(1e-3, at - self.last)))
+            for name, value in (("gaps", 1.0), ("log_gaps", gap), ("log_gaps2", gap * gap)):
+                self.counters[_AT[name]] += value
+        self.last = max(self.last, at)
+
+    def _edits(self, simhash: int) -> None:
+        near = [(simhash ^ other).bit_count() for other in self.ring]
+        self.counters[_AT["edits"]] += any(0 < bits <= EDIT_BITS for bits in near)
+        self.ring.append(simhash)
+        del self.ring[:-RING]
+
+    def _history(self, marks: Marks) -> None:
+        """A conversation that goes on from one which was never had here was had elsewhere, or made up."""
+        if marks.predecessor is not None and not _has(self.said, marks.predecessor % (len(self.said) * 8)):
+            self.counters[_AT["replayed"]] += 1
+        _set(self.said, marks.conversation % (len(self.said) * 8))
+
+    def twin(self) -> None:
+        """This request was, but for little, another's."""
+        self.counters[_AT["twins"]] += 1
+
+    def merge(self, other: Self) -> None:
+        self.counters += other.counters
+        for ours, theirs in (
+            (self.texts, other.texts),
+            (self.shingles, other.shingles),
+            (self.biases, other.biases),
+            (self.samplings, other.samplings),
+        ):
+            np.maximum(ours, theirs, out=ours)
+        for ours, theirs in ((self.topics, other.topics), (self.said, other.said), (self.minutes, other.minutes)):
+            np.bitwise_or(ours, theirs, out=ours)
+        self.phi += other.phi
+        self.squares += other.squares
+        self.templates.merge(other.templates)
+        self.begun = min(self.begun or other.begun, other.begun or self.begun)
+        self.last = max(self.last, other.last)
+
+
+def bits_set(bitmap: NDArray[np.uint8]) -> int:
+    return int(np.bitwise_count(bitmap).sum())
+
+
+def _set(bitmap: NDArray[np.uint8], place: int) -> None:
+    bitmap[place >> 3] |= 1 << (place & 7)
+
+
+def _has(bitmap: NDArray[np.uint8], place: int) -> bool:
+    return bool(bitmap[place >> 3] >> (place & 7) & 1)
+
+
+def _spread(value: int) -> int:
+    """SplitMix64's finaliser on one number."""
+    value &= 0xFFFFFFFFFFFFFFFF
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+    return value ^ (value >> 31)

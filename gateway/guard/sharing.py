@@ -1,0 +1,61 @@
+"""What one gateway tells the others of its keys, and hears from them: sketches that merge, standings of which the newest counts."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from gateway.guard.detector import Detector
+from gateway.guard.packing import Ledger, packed, packed_ledger, unpacked, unpacked_ledger
+from gateway.guard.profile import DAY_S
+from gateway.guard.store import GuardStore, Row
+
+DAY: Final = "day:"
+LEDGER: Final = "key:"
+KEEP_DAYS: Final = 60
+SWEEP_S: Final = 3600.0
+
+
+class Sharing:
+    """`writer` is this gateway's name in the store, new at each start; what an earlier one wrote is another's."""
+
+    def __init__(self, store: GuardStore, detector: Detector, writer: str) -> None:
+        self._store, self._detector, self._writer = store, detector, writer
+        self._mark = 0
+        self._swept = 0.0
+
+    def outgoing(self, now: float) -> list[Row]:
+        """What has changed here since the last time."""
+        rows = []
+        for key in self._detector.changed():
+            record = self._detector.records.get(key)
+            if record is None:
+                continue
+            day = record.profile.day
+            ledger = packed_ledger(self._detector.ledger(key, now))
+            rows.append(Row(DAY + key, self._writer, day, packed(record.profile)))
+            # One row for all gateways: the last to write has read the others' a moment before.
+            rows.append(Row(LEDGER + key, "", day + KEEP_DAYS, ledger))
+        return rows
+
+    def write(self, rows: Sequence[Row]) -> None:
+        if rows:
+            self._store.write(rows)
+
+    def read(self) -> list[Row]:
+        rows, self._mark = self._store.read(self._mark)
+        return [row for row in rows if row.writer != self._writer]
+
+    def take(self, rows: Iterable[Row], now: float) -> list[str]:
+        """The keys about which another gateway knew more."""
+        today = int(now // DAY_S)
+        news = []
+        for row in rows:
+            if row.subject.startswith(LEDGER):
+                ledger: Ledger = unpacked_ledger(row.blob)
+                if self._detector.learn(row.subject.removeprefix(LEDGER), ledger, today):
+                    news.append(row.subject.removeprefix(LEDGER))
+            elif row.subject.startswith(DAY) and row.day >= today - 1 and (profile := unpacked(row.blob)) is not None:
+                self._detector.merge(row.subject.removeprefix(DAY), row.writer, profile)
+        if not 0 <= now - self._swept < SWEEP_S:
+            self._swept = now
+            self._store.sweep(today - 1)
+        return news

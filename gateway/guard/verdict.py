@@ -1,0 +1,57 @@
+"""What the guard has decided about a key: the only part of it that a request waits for, and it is one look-up."""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+
+class Level(IntEnum):
+    """Each level contains those below it.
+
+    OBSERVE     nothing is done
+    STRIP       no logprobs are returned, and `n` is capped
+    THROTTLE    few requests per minute, few at the same time
+    VERIFY      requests are refused until the operator has spoken with the client
+    QUARANTINE  as VERIFY, with an audit record of its own; ends only by release or after its time
+    """
+
+    OBSERVE = 0
+    STRIP = 1
+    THROTTLE = 2
+    VERIFY = 3
+    QUARANTINE = 4
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Reason(NamedTuple):
+    """One feature's part in a score; `value` is the feature itself, `usual` the benign median."""
+
+    feature: str
+    points: float
+    value: float
+    usual: float
+
+
+class Verdict(NamedTuple):
+    """`level` is what the evidence says, `applied` what is done: less in shadow mode. `since`: seconds since the epoch."""
+
+    level: Level = Level.OBSERVE
+    applied: Level = Level.OBSERVE
+    score: float = 0.0
+    reasons: tuple[Reason, ...] = ()
+    since: float = 0.0
+
+
+CLEAR: Final = Verdict()
+
+
+class Change(NamedTuple):
+    """A subject moved from one level to another."""
+
+    key: str
+    tenant: str
+    before: Level
+    verdict: Verdict
+    at: float
