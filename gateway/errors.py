@@ -5,10 +5,14 @@ SluiceError
 │   ├── InvalidRequest             400
 │   │   ├── MalformedJson          400
 │   │   ├── UnknownField           400
-│   │   └── ContextTooLong         400
+│   │   ├── ContextTooLong         400
+│   │   └── LogprobsWithConstraint 400
 │   ├── Unauthenticated            401
 │   │   └── KeyExpired             401
 │   ├── PermissionDenied           403
+│   │   ├── VerificationRequired   403
+│   │   ├── Quarantined            403
+│   │   └── LeakBudgetSpent        403
 │   ├── UnknownRoute               404
 │   ├── ModelNotFound              404
 │   ├── MethodNotAllowed           405
@@ -25,6 +29,7 @@ SluiceError
 │   │   │   └── DeadlineExpired
 │   │   ├── ShuttingDown
 │   │   ├── NoEngine
+│   │   ├── LeakBudgetUnknown
 │   │   └── EngineLost
 │   ├── EnginePoisoned             500
 │   └── Internal                   500
@@ -85,6 +90,10 @@ class ContextTooLong(InvalidRequest):
     """Prompt, or prompt and completion together, exceed the model's context."""
 
 
+class LogprobsWithConstraint(InvalidRequest):
+    """Logprobs together with what chooses the tokens they are told of."""
+
+
 class Unauthenticated(HttpError):
     """No key, or a key that is not known: the message never says which half of it was wrong."""
 
@@ -95,6 +104,18 @@ class KeyExpired(Unauthenticated):
 
 class PermissionDenied(HttpError):
     """A known key without the scope that the route needs."""
+
+
+class VerificationRequired(PermissionDenied):
+    """The guard holds the key back until the operator has spoken with its owner."""
+
+
+class Quarantined(PermissionDenied):
+    """The guard has shut the key out."""
+
+
+class LeakBudgetSpent(PermissionDenied):
+    """What this account may be given of the model's inside, it has been given; nothing refills that."""
 
 
 class UnknownRoute(HttpError):
@@ -171,6 +192,10 @@ class NoEngine(Unavailable):
     """No engine is known that could take the request."""
 
 
+class LeakBudgetUnknown(Unavailable):
+    """The store of leak budgets does not answer, and they are never guessed."""
+
+
 class EngineLost(Unavailable):
     """The engine went away in mid-request, and no other could take over."""
 
@@ -219,9 +244,13 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         MalformedJson: Face(400, "invalid_request_error", "malformed_json", retryable=False),
         UnknownField: Face(400, "invalid_request_error", "unknown_parameter", retryable=False),
         ContextTooLong: Face(400, "invalid_request_error", "context_length_exceeded", retryable=False),
+        LogprobsWithConstraint: Face(400, "invalid_request_error", "logprobs_with_constraint", retryable=False),
         Unauthenticated: Face(401, "authentication_error", "invalid_api_key", retryable=False),
         KeyExpired: Face(401, "authentication_error", "expired_api_key", retryable=False),
         PermissionDenied: Face(403, "permission_error", "insufficient_scope", retryable=False),
+        VerificationRequired: Face(403, "permission_error", "verification_required", retryable=False),
+        Quarantined: Face(403, "permission_error", "quarantined", retryable=False),
+        LeakBudgetSpent: Face(403, "permission_error", "leak_budget_spent", retryable=False),
         UnknownRoute: Face(404, "invalid_request_error", "unknown_url", retryable=False),
         ModelNotFound: Face(404, "invalid_request_error", "model_not_found", retryable=False),
         MethodNotAllowed: Face(405, "invalid_request_error", "method_not_allowed", retryable=False),
@@ -238,6 +267,7 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         DeadlineExpired: Face(503, "server_error", "deadline_expired", retryable=True),
         ShuttingDown: Face(503, "server_error", "shutting_down", retryable=True),
         NoEngine: Face(503, "server_error", "engine_unavailable", retryable=True),
+        LeakBudgetUnknown: Face(503, "server_error", "leak_budget_unknown", retryable=True),
         EngineLost: Face(503, "server_error", "engine_lost", retryable=True),
         EnginePoisoned: Face(500, "server_error", "engine_poisoned", retryable=False),
         Internal: Face(500, "server_error", "internal_error", retryable=False),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.http.envelope import Dialect, Events
 
-__all__ = ["ROUTES", "Admitted", "Route", "SurfacePolicy", "admit", "match"]
+__all__ = ["ROUTES", "Admitted", "Route", "SurfacePolicy", "admit", "admit_anything", "match", "sequences_of"]
 
 Scope = Literal["inference", "models"]
 _MODEL_PREFIX: Final = "/v1/models/"
@@ -86,10 +86,17 @@ def admit(route: Route, body: object, policy: SurfacePolicy) -> Admitted:
     admitted = TABLES[route.path](body, None, walk)
     if route.path == "/v1/responses":
         admitted["store"] = False
-    return Admitted(admitted, tuple(walk.dropped), _sequences(admitted))
+    return Admitted(admitted, tuple(walk.dropped), sequences_of(admitted))
 
 
-def _sequences(body: Mapping[str, object]) -> int:
+def admit_anything(_route: Route, body: object, _policy: SurfacePolicy) -> Admitted:
+    """`unsafe_open_surface`: the body as it is, for a red team that must be able to win."""
+    if type(body) is not dict:
+        raise MalformedJson("The request body must be a JSON object.")
+    return Admitted(body, (), sequences_of(body))
+
+
+def sequences_of(body: Mapping[str, object]) -> int:
     prompt = body.get("prompt")
     prompts = len(prompt) if type(prompt) is list and prompt and type(prompt[0]) is not int else 1
     n = body.get("n", 1)

@@ -1,0 +1,214 @@
+"""The guard in a request's way: who may ask, what for, and what is told of it once it has ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from gateway.errors import (
+    LeakBudgetSpent,
+    LeakBudgetUnknown,
+    LogprobsWithConstraint,
+    Quarantined,
+    RateLimited,
+    VerificationRequired,
+)
+from gateway.guard.exclusion import NOTHING, Ask, ask_of, conflict, without_logprobs
+from gateway.guard.leak_budgets import Denied, Held
+from gateway.guard.observation import Observation
+from gateway.guard.verdict import CLEAR, Level, Verdict
+from gateway.http.conversation import messages_of
+from gateway.http.surface import sequences_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config.guard import Guard as GuardConfig
+    from gateway.guard.guard import Guard
+    from gateway.guard.leak_budgets import LeakBudgets
+    from gateway.guard.leaks import Shape
+    from gateway.guard.throttle import Throttle
+    from gateway.http.door import Caller
+    from gateway.http.surface import Admitted, Route
+    from gateway.pool.context import Work
+
+REASON: Final = "x-sluice-reason"
+
+
+class Watcher(Protocol):
+    """Who counts what is done; `action` is from a closed set, `tier` the key's."""
+
+    def acted(self, action: str) -> None: ...
+
+
+class Guarding:
+    """One for each gateway. `guard` is None where the surface is open: then nothing is refused and nothing is seen."""
+
+    def __init__(
+        self,
+        settings: GuardConfig,
+        guard: Guard,
+        leaks: LeakBudgets,
+        throttle: Throttle,
+        watcher: Watcher,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings, self.guard, self.leaks, self.throttle = settings, guard, leaks, throttle
+        self.watcher, self.clock = watcher, clock
+        self.open_surface = settings.unsafe_open_surface
+        self.trusted = frozenset(name for name, tenant in settings.tenants.items() if tenant.trusted)
+
+    def watch(self) -> Watch:
+        return Watch(self)
+
+
+class Watch:
+    """Of one request, in this order: `enter`, `check`, `counting`, `end`. The first two raise the error that a client gets."""
+
+    def __init__(self, guarding: Guarding) -> None:
+        self._guarding = guarding
+        self._begun = guarding.clock()
+        self._caller: Caller | None = None
+        self._verdict: Verdict = CLEAR
+        self._throttled = False
+        self._route: Route | None = None
+        self._admitted: Admitted | None = None
+        self._model = ""
+        self._ask: Ask = NOTHING
+        self._held: Held | None = None
+        self._work: Work | None = None
+        self._prompt = self._completion = 0
+
+    @property
+    def level(self) -> Level:
+        """What is applied to this request."""
+        return self._verdict.applied
+
+    def enter(self, caller: Caller) -> None:
+        """By the key's verdict, which is only looked up."""
+        guarding = self._guarding
+        if guarding.open_surface:
+            return
+        self._caller = caller
+        verdict = self._verdict = guarding.guard.verdict(caller.key_id)
+        if verdict.applied < Level.THROTTLE:
+            return
+        if verdict.applied >= Level.VERIFY:
+            guarding.watcher.acted(verdict.applied.label)
+            error = Quarantined if verdict.applied is Level.QUARANTINE else VerificationRequired
+            raise error(_SPEAK_TO_US, headers=[(REASON, error.__name__)])
+        wait_s = guarding.throttle.enter(caller.key_id, guarding.clock())
+        if wait_s is not None:
+            guarding.watcher.acted(Level.THROTTLE.label)
+            raise RateLimited("Too many requests for this key.", retry_after=wait_s, headers=[(REASON, "guard")])
+        self._throttled = True
+
+    async def check(self, route: Route, admitted: Admitted, shape: Shape, longest: int) -> Admitted:
+        """The request as it may go on; `longest`: the model's context, in tokens."""
+        guarding = self._guarding
+        if guarding.open_surface or self._caller is None:
+            return admitted
+        self._route, self._model = route, shape.model
+        ask, tenant = ask_of(admitted.body), self._caller.tenant
+        if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
+            field = conflict(ask)
+            if field is not None:
+                guarding.watcher.acted("exclusion")
+                raise LogprobsWithConstraint(
+                    f"Logprobs are not available together with '{field}'.", param=field, headers=[(REASON, "exclusion")]
+                )
+        if self._verdict.applied >= Level.STRIP:
+            admitted = self._stripped(admitted, ask)
+            ask = ask._replace(scalars=0)
+        self._ask, self._admitted = ask, admitted
+        if ask.leaks:
+            await self._reserve(tenant, shape, ask, admitted.sequences, longest)
+        return admitted
+
+    def counting(self, work: Work) -> Work:
+        """What the pool tells about the request's tokens goes to `work`, and is noted here."""
+        self._work = work
+        return self
+
+    def counted(self, prompt_tokens: int) -> None:
+        self._prompt = max(self._prompt, prompt_tokens)
+        assert self._work is not None
+        self._work.counted(prompt_tokens)
+
+    def prefilled(self, prompt_tokens: int) -> None:
+        assert self._work is not None
+        self._work.prefilled(prompt_tokens)
+
+    def generated(self, tokens: int) -> None:
+        self._completion += tokens
+        assert self._work is not None
+        self._work.generated(tokens)
+
+    def end(self, status: int) -> None:
+        """Once, however the request ended."""
+        guarding, caller = self._guarding, self._caller
+        if self._throttled and caller is not None:
+            guarding.throttle.leave(caller.key_id)
+        if self._held is not None:
+            guarding.leaks.settle(self._held, self._completion)
+        if caller is not None and self._admitted is not None and self._route is not None:
+            guarding.guard.observe(self._observation(caller, self._route, self._admitted, status))
+
+    async def _reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> None:
+        found = await self._guarding.leaks.reserve(tenant, shape, ask, sequences, longest)
+        if isinstance(found, Denied):
+            self._guarding.watcher.acted(found)
+            headers = [(REASON, found.value)]
+            if found is Denied.UNKNOWN:
+                raise LeakBudgetUnknown("Logprobs, biases and constraints are not available now.", headers=headers)
+            raise LeakBudgetSpent(
+                "The budget for logprobs, biases and constraints of this model is used up, or smaller than the most that "
+                "this request could take: send a smaller max_tokens.",
+                headers=headers,
+            )
+        self._held = found
+
+    def _stripped(self, admitted: Admitted, ask: Ask) -> Admitted:
+        body, dropped = dict(admitted.body), []
+        if ask.scalars:
+            without_logprobs(body)
+            dropped.append("logprobs")
+        n, most = body.get("n"), self._guarding.settings.strip_max_n
+        if isinstance(n, int) and n > most:
+            body["n"] = most
+            dropped.append("n")
+        if not dropped:
+            return admitted
+        self._guarding.watcher.acted(Level.STRIP.label)
+        return replace(
+            admitted, body=body, dropped=(*admitted.dropped, *dropped), sequences=sequences_of(body)
+        )
+
+    def _observation(self, caller: Caller, route: Route, admitted: Admitted, status: int) -> Observation:
+        body: dict[str, Any] = admitted.body
+        ask, n = self._ask, body.get("n")
+        limit = None if ask.limit is None else ask.limit * admitted.sequences
+        return Observation(
+            key=caller.key_id,
+            tenant=caller.tenant,
+            model=self._model,
+            at=self._begun,
+            messages=messages_of(route.path, body),
+            prompt_tokens=self._prompt,
+            completion_tokens=self._completion,
+            max_tokens=ask.limit,
+            finish="length" if limit is not None and self._completion >= limit else "stop",
+            temperature=body.get("temperature"),
+            top_p=body.get("top_p"),
+            n=n if isinstance(n, int) else 1,
+            seed=ask.seed,
+            logprobs=ask.scalars,
+            bias=ask.bias,
+            constrained=ask.constraint is not None,
+            stream=body.get("stream") is True,
+            status=status,
+        )
+
+
+_SPEAK_TO_US: Final = "This key must be verified before it can be used again. Please contact the operator of this service."
