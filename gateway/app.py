@@ -24,8 +24,10 @@ from gateway.config.listen import Listen
 from gateway.console_feed import ConsoleFeed
 from gateway.drift_feed import DriftFeed
 from gateway.errors import Unauthenticated
+from gateway.guard_front import GuardFront
 from gateway.http.asgi import Headers
 from gateway.http.door import Door
+from gateway.http.guard_api import GuardApi
 from gateway.http.health import Health
 from gateway.http.listener import Listener, bind_or_any, bind_when_free
 from gateway.http.management import ManagementApp
@@ -77,12 +79,15 @@ class GatewayApp:
         self.telemetry.read_engines(lambda: {front.spec.name: _pool_reading(front.pool) for front in self._fronts})
         for front in self._fronts:
             front.pool.on_step = self.telemetry.steps.of(front.spec.name)
-        self.health = Health(self._problems, self._fatal)
+        salt = tenant_salt(config.state_dir / "tenant-salt")
+        self._guard = GuardFront(config, salt, self._metrics.registry, self._record)
+        self.health = Health(self._problems, self._fatal, lambda: self._guard.warnings)
         self.door = Door(
             backends=self._backends,
             authenticate=self._authenticate,
-            salt=tenant_salt(config.state_dir / "tenant-salt"),
+            salt=salt,
             policy=_policy(config),
+            guarding=self._guard.guarding,
             tickets=Tickets(config.gateway.admission),
             health=self.health,
             max_body=config.gateway.surface.max_body,
@@ -106,6 +111,8 @@ class GatewayApp:
         self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
         if self._config.drift.enabled:
             self._drift = await asyncio.to_thread(DriftFeed, self._config, self._metrics)
+        await self._guard.open()
+        self._tasks.append(asyncio.ensure_future(self._guard.run()))
         console = self._console()
         management = ManagementApp(
             self.health,
@@ -113,6 +120,7 @@ class GatewayApp:
             self._metrics.render,
             self._authenticate,
             gateway.management.host,
+            GuardApi(self._guard),
             None if console is None else console.app.answer,
         )
         own = Listen(host=gateway.management.host, port=gateway.management.port)
@@ -170,6 +178,7 @@ class GatewayApp:
         backend = self._backends[front.spec.name] = await front.open()
         if self._drift is not None:
             self._drift.connect(front, backend.decode)
+        self._guard.know(backend.shape)
         log.info("model_open", model=front.spec.name, max_model_len=front.accept.max_model_len)
 
     async def close(self) -> None:
@@ -187,6 +196,7 @@ class GatewayApp:
         for backend in self._backends.values():
             backend.front_end.close()
         self._peer.close()
+        await self._guard.close()
         await asyncio.to_thread(self.telemetry.close)
         if self._drift is not None:
             await asyncio.to_thread(self._drift.watch.close)
@@ -206,6 +216,8 @@ class GatewayApp:
             "requests_in_flight": self.door.in_flight,
             "draining": self.door.draining,
             "problems": self._fatal() + self._problems(),
+            "warnings": self._guard.warnings,
+            "guard": self._guard.status(),
             "models": [
                 {
                     "name": front.spec.name,
@@ -230,12 +242,13 @@ class GatewayApp:
     def _read_queues(self) -> dict[str, QueueReading]:
         return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}
 
+    def _record(self, event: Event, **fields: object) -> None:
+        if self._audit is not None:
+            self._audit.record(event, gateway=self._gateway_id, **fields)
+
     def _on_poisoned(self, model: str, request_id: str, deaths: int) -> None:
         log.error("request_poisoned", model=model, request_id=request_id, engines=deaths)
-        if self._audit is not None:
-            self._audit.record(
-                Event.REQUEST_POISONED, model=model, request=request_id, count=deaths, gateway=self._gateway_id
-            )
+        self._record(Event.REQUEST_POISONED, model=model, request=request_id, count=deaths)
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []

@@ -70,7 +70,7 @@ class ModelFront:
         await self._known.wait()
         assert self.accept.max_model_len is not None
         front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(self.accept.max_model_len))
-        return ModelBackend(self.spec.name, self.pool, front_end, self.admission)
+        return ModelBackend(self.spec.name, self.pool, front_end, self.admission, self.accept.fingerprint)
 
 
 def _share(channel: EngineChannel, gateways: int) -> float:

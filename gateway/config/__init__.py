@@ -9,7 +9,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from gateway.config.drift import Drift
-from gateway.config.listen import HAProxy, Listen, Management, Surface
+from gateway.config.guard import Guard
+from gateway.config.listen import HAProxy, Listen, Management, Surface, is_loopback
 from gateway.config.models import Model
 from gateway.config.telemetry import Telemetry
 from gateway.config.types import Bytes, Port, Strict, UserPath
@@ -25,6 +26,7 @@ class Gateway(Strict):
     surface: Surface = Surface()
     failover: Failover = Failover()
     admission: Admission = Admission()
+    guard: Guard = Guard()
     engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
     drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
     keep_alive_s: int = Field(default=75, ge=1)
@@ -90,6 +92,16 @@ class Config(Strict):
     def ray_token_file(self) -> Path:
         """Ray listens on all interfaces even on one machine: whoever lacks this token cannot use it."""
         return self.state_dir / "ray-token"
+
+    @model_validator(mode="after")
+    def _open_to_nobody_else(self) -> "Config":
+        """A red team attacks its own machine."""
+        doors = [self.gateway.listen.host] + ([self.gateway.haproxy.host] if self.gateway.haproxy.enabled else [])
+        if self.gateway.guard.unsafe_open_surface and not all(map(is_loopback, doors)):
+            raise ValueError(
+                "gateway.guard.unsafe_open_surface is accepted only if the gateway listens on loopback alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Config":

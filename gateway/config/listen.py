@@ -1,5 +1,6 @@
 """Where a gateway listens, and what it lets in."""
 
+import ipaddress
 from typing import Literal
 
 from pydantic import Field
@@ -49,3 +50,11 @@ class Surface(Strict):
     unknown_fields: Literal["reject", "drop"] = "reject"
     max_n: int = Field(default=8, ge=1, le=128)
     max_body: Bytes = 4 * 2**20
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens there can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

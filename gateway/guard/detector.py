@@ -184,7 +184,7 @@ class Detector:
         return () if group is None else tuple(group.members)
 
     def release(self, key: str, now: float) -> Change | None:
-        """Forgets the evidence of this day and of those before; None if nothing was held against the key."""
+        """Forgets the evidence of this day and of those before; None if nothing is known of the key."""
         record = self.records.get(key)
         if record is None:
             return None
@@ -193,7 +193,7 @@ class Detector:
         fresh.cleared = now
         self._dirty.pop(key, None)
         self._changed[key] = None
-        return Change(key, tenant, before, CLEAR._replace(since=now), now) if before else None
+        return Change(key, tenant, before, CLEAR._replace(since=now), now, released=True)
 
     def changed(self) -> list[str]:
         """The keys about which there is something new since the last time that this was asked."""

@@ -48,10 +48,11 @@ CLEAR: Final = Verdict()
 
 
 class Change(NamedTuple):
-    """A subject moved from one level to another."""
+    """A key moved from one level to another; `released`: by an operator's word."""
 
     key: str
     tenant: str
     before: Level
     verdict: Verdict
     at: float
+    released: bool = False

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.admission.admission import Admission
+from gateway.guard.leaks import Shape
 from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
 from gateway.http.reply import Reply
@@ -15,12 +16,16 @@ from gateway.pool.vllm_seam import FrontEnd
 
 
 class ModelBackend:
-    def __init__(self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission) -> None:
+    def __init__(
+        self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission, fingerprint: str
+    ) -> None:
         self.name = name
         self.created = int(time.time())
         self.pool = pool
         self.front_end = front_end
         self.admission = admission
+        model = front_end.llm.model_config
+        self.shape = Shape(name, fingerprint, int(model.get_hidden_size()), int(model.get_vocab_size()))
         self._direct = DirectStreams(front_end.app.state)
 
     @property

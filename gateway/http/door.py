@@ -13,13 +13,15 @@ import structlog
 from gateway.admission.admission import Admission
 from gateway.admission.ticket import Ticket
 from gateway.errors import Internal, ModelNotFound, NoEngine, PermissionDenied, ShuttingDown, SluiceError
+from gateway.guard.leaks import Shape
 from gateway.http.asgi import Headers, Message, Receive, Scope, Send, header
 from gateway.http.body import ClientGone, read_json
 from gateway.http.disconnect import while_connected
+from gateway.http.guarding import Guarding, Watch
 from gateway.http.health import Health
 from gateway.http.models import model_list, one_model
 from gateway.http.reply import Reply
-from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, match
+from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, admit_anything, match
 from gateway.http.tickets import Tickets
 from gateway.http.turnstile import Turnstile
 from gateway.pool.context import RequestContext, current
@@ -60,6 +62,8 @@ class Backend(Protocol):
     def max_model_len(self) -> int: ...
     @property
     def admission(self) -> Admission: ...
+    @property
+    def shape(self) -> Shape: ...
     async def ready(self) -> bool: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
     async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None: ...
@@ -74,6 +78,7 @@ class Door:
     salt: Callable[[str], str]
     policy: SurfacePolicy
     tickets: Tickets
+    guarding: Guarding
     health: Health
     max_body: int
     body_timeout_s: float = 60.0
@@ -129,12 +134,13 @@ class Door:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = self.recorder.begin(scope["method"], scope["headers"])
         reply = Reply(send, record.request_id)
+        watch = self.guarding.watch()
         me = asyncio.current_task()
         assert me is not None
         self._running.add(me)
         self.in_flight += 1
         try:
-            await self._serve(scope, receive, reply, record)
+            await self._serve(scope, receive, reply, record, watch)
         except ClientGone:
             reply.status = reply.status or 499
         except SluiceError as err:
@@ -150,9 +156,12 @@ class Door:
         finally:
             self._running.discard(me)
             self.in_flight -= 1
+            watch.end(reply.status or 499)
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
-    async def _serve(self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch
+    ) -> None:
         headers: Headers = scope["headers"]
         route = match(scope["method"], scope["path"])
         record.path = route.path
@@ -170,15 +179,21 @@ class Door:
             listed = {name: self.backends[name] for name in self.known if name in self.backends}
             await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
             return
+        watch.enter(caller)
+        record.mark("guard")
         body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
         record.mark("receive")
-        admitted = admit(route, body, self.policy)
+        opened = self.guarding.open_surface
+        admitted = (admit_anything if opened else admit)(route, body, self.policy)
+        backend = self._backend(admitted.body.get("model"))
+        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
-        backend = self._backend(admitted.body.get("model"))
         record.model, record.body, record.decode = backend.name, admitted.body, backend.decode
         context = RequestContext(
-            cache_salt=self.salt(caller.tenant), session=_session(headers), trace=self.recorder.told_on(record)
+            cache_salt=None if opened else self.salt(caller.tenant),
+            session=_session(headers),
+            trace=self.recorder.told_on(record),
         )
         record.legs = context.legs
         current.set(context)
@@ -187,7 +202,7 @@ class Door:
         ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
         record.priority = ticket.priority
         record.mark("validate")
-        work = self._answer(backend, ticket, route, admitted, reply, context, record)
+        work = self._answer(backend, ticket, route, admitted, reply, context, record, watch)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
 
@@ -209,6 +224,7 @@ class Door:
         reply: Reply,
         context: RequestContext,
         record: RequestRecord,
+        watch: Watch,
     ) -> None:
         if not await backend.ready():
             raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
@@ -216,7 +232,7 @@ class Door:
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
             record.mark("admission")
-            context.work = permit
+            context.work = watch.counting(permit)
             await backend.answer(route, admitted.body, reply, context)
 
 

@@ -39,11 +39,11 @@ REASON: Final = "x-sluice-reason"
 class Watcher(Protocol):
     """Who counts what is done; `action` is from a closed set, `tier` the key's."""
 
-    def acted(self, action: str) -> None: ...
+    def acted(self, action: str, tier: str) -> None: ...
 
 
 class Guarding:
-    """One for each gateway. `guard` is None where the surface is open: then nothing is refused and nothing is seen."""
+    """One for each gateway. With an open surface nothing is refused, and nothing is seen. `tiers`: of the keys seen."""
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Guarding:
     ) -> None:
         self.settings, self.guard, self.leaks, self.throttle = settings, guard, leaks, throttle
         self.watcher, self.clock = watcher, clock
+        self.tiers: dict[str, str] = {}
         self.open_surface = settings.unsafe_open_surface
         self.trusted = frozenset(name for name, tenant in settings.tenants.items() if tenant.trusted)
 
@@ -79,6 +80,7 @@ class Watch:
         self._held: Held | None = None
         self._work: Work | None = None
         self._prompt = self._completion = 0
+        self._running = 0
 
     @property
     def level(self) -> Level:
@@ -95,12 +97,12 @@ class Watch:
         if verdict.applied < Level.THROTTLE:
             return
         if verdict.applied >= Level.VERIFY:
-            guarding.watcher.acted(verdict.applied.label)
+            guarding.watcher.acted(verdict.applied.label, caller.tier)
             error = Quarantined if verdict.applied is Level.QUARANTINE else VerificationRequired
             raise error(_SPEAK_TO_US, headers=[(REASON, error.__name__)])
         wait_s = guarding.throttle.enter(caller.key_id, guarding.clock())
         if wait_s is not None:
-            guarding.watcher.acted(Level.THROTTLE.label)
+            guarding.watcher.acted(Level.THROTTLE.label, caller.tier)
             raise RateLimited("Too many requests for this key.", retry_after=wait_s, headers=[(REASON, "guard")])
         self._throttled = True
 
@@ -114,7 +116,7 @@ class Watch:
         if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
             field = conflict(ask)
             if field is not None:
-                guarding.watcher.acted("exclusion")
+                guarding.watcher.acted("exclusion", self._caller.tier)
                 raise LogprobsWithConstraint(
                     f"Logprobs are not available together with '{field}'.", param=field, headers=[(REASON, "exclusion")]
                 )
@@ -123,7 +125,7 @@ class Watch:
             ask = ask._replace(scalars=0)
         self._ask, self._admitted = ask, admitted
         if ask.leaks:
-            await self._reserve(tenant, shape, ask, admitted.sequences, longest)
+            await self._reserve(self._caller, shape, ask, admitted.sequences, longest)
         return admitted
 
     def counting(self, work: Work) -> Work:
@@ -133,6 +135,7 @@ class Watch:
 
     def counted(self, prompt_tokens: int) -> None:
         self._prompt = max(self._prompt, prompt_tokens)
+        self._running += 1
         assert self._work is not None
         self._work.counted(prompt_tokens)
 
@@ -142,6 +145,7 @@ class Watch:
 
     def generated(self, tokens: int) -> None:
         self._completion += tokens
+        self._running -= 1
         assert self._work is not None
         self._work.generated(tokens)
 
@@ -150,15 +154,17 @@ class Watch:
         guarding, caller = self._guarding, self._caller
         if self._throttled and caller is not None:
             guarding.throttle.leave(caller.key_id)
-        if self._held is not None:
+        if self._held is not None and self._running <= 0:
+            # What nobody has told the end of stays spent.
             guarding.leaks.settle(self._held, self._completion)
         if caller is not None and self._admitted is not None and self._route is not None:
+            guarding.tiers[caller.key_id] = caller.tier
             guarding.guard.observe(self._observation(caller, self._route, self._admitted, status))
 
-    async def _reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> None:
-        found = await self._guarding.leaks.reserve(tenant, shape, ask, sequences, longest)
+    async def _reserve(self, caller: Caller, shape: Shape, ask: Ask, sequences: int, longest: int) -> None:
+        found = await self._guarding.leaks.reserve(caller.tenant, shape, ask, sequences, longest)
         if isinstance(found, Denied):
-            self._guarding.watcher.acted(found)
+            self._guarding.watcher.acted(found, caller.tier)
             headers = [(REASON, found.value)]
             if found is Denied.UNKNOWN:
                 raise LeakBudgetUnknown("Logprobs, biases and constraints are not available now.", headers=headers)
@@ -180,10 +186,9 @@ class Watch:
             dropped.append("n")
         if not dropped:
             return admitted
-        self._guarding.watcher.acted(Level.STRIP.label)
-        return replace(
-            admitted, body=body, dropped=(*admitted.dropped, *dropped), sequences=sequences_of(body)
-        )
+        assert self._caller is not None
+        self._guarding.watcher.acted(Level.STRIP.label, self._caller.tier)
+        return replace(admitted, body=body, dropped=(*admitted.dropped, *dropped), sequences=sequences_of(body))
 
     def _observation(self, caller: Caller, route: Route, admitted: Admitted, status: int) -> Observation:
         body: dict[str, Any] = admitted.body
@@ -211,4 +216,6 @@ class Watch:
         )
 
 
-_SPEAK_TO_US: Final = "This key must be verified before it can be used again. Please contact the operator of this service."
+_SPEAK_TO_US: Final = (
+    "This key must be verified before it can be used again. Please contact the operator of this service."
+)

@@ -106,7 +106,8 @@ class PooledCore(EngineCoreClient):
     async def add_request_async(self, request: EngineCoreRequest) -> None:
         context = current.get()
         if context is not None:
-            request.cache_salt = context.cache_salt
+            if context.cache_salt is not None:
+                request.cache_salt = context.cache_salt
             request.trace_headers = context.trace
             if context.tap is not None and self._output_processor is not None:
                 state = self._output_processor.request_states[request.request_id]

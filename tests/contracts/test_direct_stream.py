@@ -72,7 +72,9 @@ async def backend() -> AsyncIterator[Any]:
         assert await pool.wait_available()
         spec = FrontSpec("sluice-demo", served.path, tool_parser="hermes")
         front_end = await vllm_seam.open_front_end(pool, spec.flags(core.max_model_len))
-        backend = ModelBackend("sluice-demo", pool, front_end, Admission(FairQueue(Policy(), Capacity(64, 1 << 20))))
+        backend = ModelBackend(
+            "sluice-demo", pool, front_end, Admission(FairQueue(Policy(), Capacity(64, 1 << 20))), "v"
+        )
         vars(backend)["outlet"] = outlet
         yield backend
         front_end.close()

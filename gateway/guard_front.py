@@ -1,0 +1,174 @@
+"""The guard of one gateway, put together from the configuration: its store, its thread, its place at the door, its voice."""
+
+import asyncio
+import json
+import logging
+import threading
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from gateway.audit.record import Event
+from gateway.config import Config
+from gateway.config.guard import Level as LevelName
+from gateway.errors import ConfigError
+from gateway.guard.accounts import Accounts
+from gateway.guard.calibration import Calibration
+from gateway.guard.detector import Detector, DetectorSettings
+from gateway.guard.file_store import FileStore
+from gateway.guard.guard import Guard, told
+from gateway.guard.leak_budgets import LeakBudgets
+from gateway.guard.leaks import Shape
+from gateway.guard.response import Rules
+from gateway.guard.store import GuardStore, GuardStoreUnavailable
+from gateway.guard.throttle import Throttle
+from gateway.guard.verdict import Change, Level
+from gateway.http.guarding import Guarding
+from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
+
+LEAKS_S: Final = 10.0
+WEBHOOK_S: Final = 5.0
+HOUR_S: Final = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+class GuardFront:
+    """`record` takes audit events. Nothing is opened before `open`."""
+
+    def __init__(
+        self, config: Config, salt: Callable[[str], str], registry: CollectorRegistry, record: Callable[..., object]
+    ) -> None:
+        self._settings = config.gateway.guard
+        self._record = record
+        self._store = _store(config)
+        accounts = Accounts(self._settings.links)
+        self._guard = Guard(_detector(config, salt("\0guard")), self._store, self._on_change, self._settings.queue)
+        shares = {name: tenant.leak_share for name, tenant in self._settings.tenants.items() if tenant.leak_share}
+        self._leaks = LeakBudgets(self._store, accounts, self._settings.leak_share, shares, self._settings.secret)
+        self._leaked: list[dict[str, Any]] = []
+        self._metrics = GuardMetrics(registry, _tiers(config), self._reading)
+        throttle = Throttle(self._settings.throttle.requests_per_minute, self._settings.throttle.concurrency)
+        self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is served in spite of."""
+        if self._settings.unsafe_open_surface:
+            return ["unsafe_open_surface: the guard is off, request fields are not checked"]
+        return [problem for problem in (self._guard.problem, self._leaks.problem) if problem is not None]
+
+    async def open(self) -> None:
+        if not self._settings.unsafe_open_surface:
+            await asyncio.to_thread(self._guard.open)
+
+    async def run(self) -> None:
+        """Never returns: keeps what is told about leaks fresh."""
+        while True:
+            try:
+                self._leaked = await self._leaks.used()
+            except GuardStoreUnavailable as exc:
+                log.warning("guard: leak budgets cannot be read: %s", exc)
+            await asyncio.sleep(LEAKS_S)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._guard.close)
+        await asyncio.to_thread(self._leaks.close)
+        await asyncio.to_thread(self._store.close)
+
+    def know(self, shape: Shape) -> None:
+        self._leaks.know(shape)
+
+    def status(self) -> dict[str, Any]:
+        return self._guard.status() | {
+            "open_surface": self._settings.unsafe_open_surface,
+            "enforce": self._settings.enforce,
+            "warnings": self.warnings,
+            "leaks": self._leaked,
+        }
+
+    def explain(self, key: str) -> dict[str, Any] | None:
+        return self._guard.explain(key)
+
+    def release(self, key: str) -> str:
+        return self._guard.release(key).label
+
+    def _on_change(self, change: Change) -> None:
+        verdict = change.verdict
+        fields = {
+            "key": change.key,
+            "tenant": change.tenant,
+            "level": verdict.level.label,
+            "previous": change.before.label,
+            "mode": "applied" if verdict.applied == verdict.level else "shadow",
+            "score": round(verdict.score, 2),
+            "reason": [reason.feature for reason in verdict.reasons],
+        }
+        if change.released:
+            self._record(Event.RELEASED, **fields)
+            return
+        self._record(Event.LEVEL_CHANGED, **fields)
+        if verdict.level is Level.QUARANTINE:
+            self._record(Event.QUARANTINED, **fields)
+        if self._settings.webhook and verdict.level >= Level.VERIFY and verdict.level > change.before:
+            threading.Thread(target=self._call, args=(change,), name="guard-webhook", daemon=True).start()
+
+    def _call(self, change: Change) -> None:
+        body = {"event": "guard.level", "key": change.key, "tenant": change.tenant} | told(change.verdict)
+        request = urllib.request.Request(  # noqa: S310  the scheme is checked by the configuration
+            str(self._settings.webhook), json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=WEBHOOK_S):  # noqa: S310  as above
+                pass
+        except OSError as exc:
+            log.warning("guard: the webhook was not told of %s at %s: %s", change.key, change.verdict.level.label, exc)
+
+    def _reading(self) -> GuardReading:
+        tiers = self.guarding.tiers
+        keys = Counter(
+            (self._metrics.tier(tiers.get(key, "")), verdict.level.label)
+            for key, verdict in self._guard.flagged().items()
+        )
+        leaked: dict[str, float] = {}
+        for row in self._leaked:
+            if row["model"] is not None:
+                leaked[row["model"]] = max(row["share_of_output_layer"], leaked.get(row["model"], 0.0))
+        return GuardReading(keys, leaked, self._guard.seen, self._guard.dropped, self._settings.unsafe_open_surface)
+
+
+def _store(config: Config) -> GuardStore:
+    return FileStore(config.state_dir / "guard.sqlite")
+
+
+def _detector(config: Config, secret: str) -> Detector:
+    settings = config.gateway.guard
+    try:
+        table = Calibration.load(settings.calibration)
+    except (OSError, ValueError, KeyError) as exc:
+        raise ConfigError(None, "gateway.guard.calibration", f"{settings.calibration} cannot be used: {exc}") from exc
+    general = _rules(config, settings.enforce)
+    own = {name: _rules(config, tenant.enforce) for name, tenant in settings.tenants.items() if tenant.enforce}
+    return Detector(
+        DetectorSettings(
+            rules=general,
+            tenants=own,
+            trusted=frozenset(name for name, tenant in settings.tenants.items() if tenant.trusted),
+            links=settings.links,
+            thresholds={Level[name.upper()]: value for name, value in settings.thresholds.items()},
+        ),
+        table,
+        secret.encode(),
+    )
+
+
+def _rules(config: Config, enforce: LevelName) -> Rules:
+    settings = config.gateway.guard
+    return Rules(Level[enforce.upper()], settings.clean_hours * HOUR_S, settings.quarantine_hours * HOUR_S)
+
+
+def _tiers(config: Config) -> set[str]:
+    return {"standard", *config.gateway.admission.tiers}

@@ -1,0 +1,55 @@
+"""The guard as Prometheus sees it: levels by tier, what it did, and the most that any account has of a model."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+OTHER = "other"
+
+
+class GuardReading(NamedTuple):
+    """`keys`: (tier, level) → keys at it; `leaked`: model → the largest share of its output layer that an account has."""
+
+    keys: Mapping[tuple[str, str], int]
+    leaked: Mapping[str, float]
+    seen: int
+    dropped: int
+    open_surface: bool
+
+
+class GuardMetrics(Collector):
+    """`tiers` are those of the configuration; every other one is told as `other`."""
+
+    def __init__(
+        self, registry: CollectorRegistry, tiers: Iterable[str], read: Callable[[], GuardReading | None]
+    ) -> None:
+        self._tiers, self._read = frozenset(tiers), read
+        self._actions = Counter(
+            "sluice_guard_actions", "What the guard did to requests.", ["action", "tier"], registry=registry
+        )
+        registry.register(self)
+
+    def acted(self, action: str, tier: str) -> None:
+        self._actions.labels(action, self.tier(tier)).inc()
+
+    def tier(self, tier: str) -> str:
+        return tier if tier in self._tiers else OTHER
+
+    def collect(self) -> Iterator[Metric]:
+        if (reading := self._read()) is None:
+            return
+        level = GaugeMetricFamily("sluice_guard_level", "Keys above level observe.", labels=["level", "tier"])
+        leaked = GaugeMetricFamily(
+            "sluice_guard_leak_share", "Largest share of a model's output layer that one account has.", labels=["model"]
+        )
+        for (tier, name), keys in reading.keys.items():
+            level.add_metric([name, tier], keys)
+        for model, share in reading.leaked.items():
+            leaked.add_metric([model], share)
+        yield from (level, leaked)
+        yield CounterMetricFamily("sluice_guard_seen", "Requests that the guard looked at.", reading.seen)
+        yield CounterMetricFamily("sluice_guard_dropped", "Requests that it had no time for.", reading.dropped)
+        yield GaugeMetricFamily("sluice_guard_open_surface", "1 if the guard is off.", int(reading.open_surface))
