@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from gateway.guard.verdict import Level
 
 LEVELS_OF: Final = (0.5, 0.9, 0.99, 0.999)
-FLOOR: Final = 1e-3
+FLOOR: Final = 0.5
+"""Between two quantiles at least: a feature that no honest key had on record is no proof at its first trace."""
 
 
 class Calibration(NamedTuple):

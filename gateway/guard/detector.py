@@ -27,7 +27,9 @@ from gateway.guard.verdict import CLEAR, Change, Level, Verdict
 
 KEYS: Final = 50_000
 AGAIN_S: Final = 30.0
-"""A key is looked at again after so long at the soonest, unless it has doubled its requests."""
+SOON_S: Final = 1.0
+GROWN: Final = 1.25
+"""A key is looked at again after AGAIN_S, or once it has grown by a quarter, though not before SOON_S."""
 PAST_DECAY: Final = 0.8
 SHARED_LEAST: Final = 3
 
@@ -130,7 +132,8 @@ class Detector:
         for key in list(self._dirty):
             record = self.records[key]
             seen = record.profile.get("requests")
-            if now - record.judged_at >= AGAIN_S or seen >= 2 * record.judged:
+            waited = now - record.judged_at
+            if waited >= AGAIN_S or (waited >= SOON_S and seen >= GROWN * record.judged):
                 del self._dirty[key]
                 changes += self._judged(key, record, now)
         for key, record in self.records.items():

@@ -34,7 +34,7 @@ def fit(snapshots: Iterable[Snapshot], weights: Mapping[str, float]) -> Calibrat
     draft = Calibration(quantiles, dict(weights), {}, 0.0, len(days))
     scores = np.array([max(points(features, draft)[0] for features in day) for day in days.values()])
     thresholds = {level: float(np.quantile(scores, 1 - rate, method="higher")) for level, rate in RATES.items()}
-    return draft._replace(thresholds=thresholds, drift=float(np.quantile(scores, 0.95)))
+    return draft._replace(thresholds=thresholds, drift=float(np.quantile(scores, 0.98)))
 
 
 def _rising(values: Iterable[float]) -> tuple[float, ...]:

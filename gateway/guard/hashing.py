@@ -59,9 +59,9 @@ class Hasher:
         return mixed(hashes), _DIGIT[raw[starts]]
 
     def ident(self, *parts: bytes) -> int:
-        """A keyed 63-bit name of a sequence of parts, for what is stored and compared."""
+        """A keyed 64-bit name of a sequence of parts, for what is stored and compared."""
         digest = hashlib.blake2b(b"\0".join(parts), digest_size=8, key=self._secret).digest()
-        return int.from_bytes(digest) >> 1
+        return int.from_bytes(digest)
 
 
 def _powers(base: int) -> Hashes:

@@ -60,7 +60,8 @@ class Marker:
         embedding = _embedding(words if numbers.all() else same)
         simhash = int.from_bytes(np.packbits(embedding > 0).tobytes())
         said = [message for message in seen.messages if message[0] not in INSTRUCTING]
-        hits = self._lexicon.hits(np.concatenate((orders, same)))
+        # An operator's own system prompt may well say "step by step", and says it in every request.
+        hits = self._lexicon.hits(same) | (self._lexicon.hits(orders) & Hit.INSTRUCTION)
         return Marks(
             whole=self._hasher.ident(b"whole", words.tobytes()),
             shingles=grams(words)[2] if len(words) > 2 else words,

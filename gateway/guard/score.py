@@ -1,7 +1,7 @@
 """The score: points for what is unusual, the strongest of each family of evidence, added up. Pure.
 
 A day's score alone misses who stays just below it for weeks. So each key has a CUSUM as well (Page 1954): at the end of a
-day S ← max(0, S + score - drift), and S counts towards the evidence of the days that follow.
+day S ← max(0, FADES · S + score - drift), and S counts towards the evidence of the days that follow.
 """
 
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ TOP: Final = 3
 INDEPENDENT: Final = 2
 """From VERIFY on, so many families of evidence must speak for it."""
 SPEAKS: Final = 0.5
+FADES: Final = 0.7
 
 
 class Evidence(NamedTuple):
@@ -57,5 +58,5 @@ def level_of(found: Evidence, calibration: Calibration) -> Level:
 
 
 def carried_on(carried: float, score: float, drift: float) -> float:
-    """The CUSUM after a day that ended with this score."""
-    return max(0.0, carried + score - drift)
+    """The CUSUM after a day that ended with this score; what is older weighs less, so that nobody is guilty for ever."""
+    return max(0.0, FADES * carried + score - drift)

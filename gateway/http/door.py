@@ -159,9 +159,7 @@ class Door:
             watch.end(reply.status or 499)
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch
-    ) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch) -> None:
         headers: Headers = scope["headers"]
         route = match(scope["method"], scope["path"])
         record.path = route.path

@@ -78,6 +78,7 @@ class ScriptedCore:
         *names: str,
         tokens: Sequence[int] = (TOKEN,),
         finish: FinishReason | None = None,
+        logprobs: LogprobsLists | None = None,
         events: Sequence[EngineCoreEvent] | None = None,
         cached: int | None = None,
         stats: SchedulerStats | None = None,
@@ -88,7 +89,9 @@ class ScriptedCore:
         ids = [known for known in self.ids if name_of(known) in names]
         prefill = None if cached is None else PrefillStats(num_cached_tokens=cached)
         outputs = [
-            EngineCoreOutput(rid, list(tokens), finish_reason=finish, events=events, prefill_stats=prefill)
+            EngineCoreOutput(
+                rid, list(tokens), finish_reason=finish, new_logprobs=logprobs, events=events, prefill_stats=prefill
+            )
             for rid in ids
         ]
         self._steps.put_nowait(EngineCoreOutputs(outputs=outputs, timestamp=self.clock(), scheduler_stats=stats))
@@ -104,9 +107,14 @@ class ScriptedCore:
 
     async def _answer(self, request: EngineCoreRequest) -> None:
         assert request.sampling_params is not None
-        most = request.sampling_params.max_tokens or 1
+        most, told = request.sampling_params.max_tokens or 1, request.sampling_params.logprobs
+        logprobs = None
+        if told is not None:
+            places = [[TOKEN] * (1 + told)]
+            logprobs = LogprobsLists(numpy.array(places), numpy.zeros((1, 1 + told), numpy.float32), numpy.array([1]))
         for number in range(1, most + 1):
-            self.say(name_of(request.request_id), finish=FinishReason.LENGTH if number == most else None)
+            finish = FinishReason.LENGTH if number == most else None
+            self.say(name_of(request.request_id), finish=finish, logprobs=logprobs)
             await asyncio.sleep(0.001)
 
 

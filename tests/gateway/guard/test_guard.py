@@ -1,0 +1,177 @@
+"""The guard at work: its thread, its store, several gateways, restarts and a store that is away."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.guard.accounts import Accounts
+from gateway.guard.detector import Detector, DetectorSettings
+from gateway.guard.exclusion import Ask
+from gateway.guard.file_store import FileStore
+from gateway.guard.guard import Guard
+from gateway.guard.leak_budgets import Denied, Held, LeakBudgets
+from gateway.guard.leaks import Charge, Shape
+from gateway.guard.response import Rules
+from gateway.guard.sharing import Sharing
+from gateway.guard.store import GuardStoreUnavailable
+from gateway.guard.verdict import Change, Level
+from tests.gateway.guard.observations import START, seen
+from tests.gateway.guard.test_judgement import harvest
+from tests.waiting import eventually
+
+SHAPE = Shape("m", "v1", 10, 100)
+ASK = Ask(scalars=2, limit=10)
+SETTINGS = DetectorSettings(rules=Rules(Level.QUARANTINE))
+
+
+class Collected(list[Change]):
+    def __call__(self, change: Change) -> None:
+        self.append(change)
+
+
+def guard(store: FileStore, told: Collected, capacity: int = 2000) -> Guard:
+    return Guard(Detector(SETTINGS, secret=b"s"), store, told, capacity, clock=lambda: START + 9000)
+
+
+class Recording(Detector):
+    """Collects what it is told, for `harvest` to be played elsewhere."""
+
+    def __init__(self) -> None:
+        self.taken: list[object] = []
+
+    def take(self, seen: object) -> None:
+        self.taken.append(seen)
+
+
+def observations(n: int) -> list[object]:
+    recording = Recording()
+    harvest(recording, "thief", n)
+    return recording.taken
+
+
+def test_what_is_observed_is_judged_told_and_found_again_after_a_restart(tmp_path: Path) -> None:
+    told = Collected()
+    first = guard(FileStore(tmp_path / "g.sqlite"), told)
+    first.open()
+    for each in observations(400):
+        first.observe(each)
+    first.close(60)
+    assert first.seen == 400
+    assert [change.key for change in told] == ["thief"]
+    level = first.verdict("thief").level
+    assert level >= Level.THROTTLE
+
+    again = guard(FileStore(tmp_path / "g.sqlite"), told)
+    again.open()
+    assert again.verdict("thief").level is level
+    assert again.release("thief") is level
+    assert told[-1].released
+    assert again.verdict("thief").level is Level.OBSERVE
+    again.close()
+
+    third = guard(FileStore(tmp_path / "g.sqlite"), told)
+    third.open()
+    assert third.verdict("thief").level is Level.OBSERVE
+    third.close()
+
+
+def test_beyond_its_capacity_a_request_is_only_counted(tmp_path: Path) -> None:
+    small = guard(FileStore(tmp_path / "g.sqlite"), Collected(), capacity=5)
+    for _ in range(8):
+        small.observe(seen())
+    assert small.dropped == 3
+    assert small.status()["queued"] == 5
+
+
+def test_two_gateways_judge_what_both_have_seen(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    whole, here, there = (Detector(SETTINGS, secret=b"s") for _ in range(3))
+    for i, each in enumerate(observations(300)):
+        whole.take(each)
+        (here, there)[i % 2].take(each)
+    sides = [Sharing(store, here, "g1"), Sharing(store, there, "g2")]
+    for side in sides:
+        side.write(side.outgoing(START + 6000))
+    for side in sides:
+        side.take(side.read(), START + 6001)
+    merged, alone = here.features("thief"), whole.features("thief")
+    for name in ("novelty", "volume", "verbose", "harvest", "instruction", "coverage", "template"):
+        assert getattr(merged, name) == pytest.approx(getattr(alone, name), rel=0.02)
+    assert here.judge(START + 9000)[0].verdict.level == whole.judge(START + 9000)[0].verdict.level
+    store.close()
+
+
+def test_a_level_reached_at_one_gateway_holds_at_the_other_and_so_does_its_release(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    here, there = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
+    harvest(here, "thief", 400)
+    here.judge(START + 9000)
+    a.write(a.outgoing(START + 9001))
+    assert b.take(b.read(), START + 9002) == ["thief"]
+    assert there.verdict("thief").level is here.verdict("thief").level
+    there.release("thief", START + 9003)
+    b.write(b.outgoing(START + 9004))
+    a.take(a.read(), START + 9005)
+    assert here.verdict("thief").level is Level.OBSERVE
+    assert here.judge(START + 9999) == []
+    store.close()
+
+
+def budgets(store: object, share: float = 0.05, links: tuple[tuple[str, ...], ...] = ()) -> LeakBudgets:
+    return LeakBudgets(store, Accounts(links), share, {"rich": 1.0}, "projection")
+
+
+async def test_a_leak_budget_is_spent_once_and_never_refilled(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    leaks = budgets(store)
+    held = await leaks.reserve("t", SHAPE, ASK, 2, 100)
+    assert held == Held("v1-10x100/t", Charge(40, 0), ASK, 2)
+    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.SPENT
+    leaks.settle(held, 7)
+    eventually(lambda: store.meters()["v1-10x100/t"] == Charge(14, 0), 5)
+    assert isinstance(await leaks.reserve("t", SHAPE, ASK, 1, 100), Held)
+    leaks.close()
+    assert isinstance(await budgets(store).reserve("rich", SHAPE, ASK, 20, 100), Held)
+    assert await budgets(store).reserve("t", SHAPE, ASK, 1, 100) is Denied.SPENT
+    newer = SHAPE._replace(version="v2")
+    assert isinstance(await budgets(store).reserve("t", newer, ASK, 1, 100), Held)
+
+
+async def test_linked_tenants_share_one_budget_and_it_is_told_as_a_share_of_the_model(tmp_path: Path) -> None:
+    leaks = budgets(FileStore(tmp_path / "g.sqlite"), links=(("a", "b"),))
+    assert isinstance(await leaks.reserve("a", SHAPE, ASK, 2, 100), Held)
+    assert await leaks.reserve("b", SHAPE, ASK, 1, 100) is Denied.SPENT
+    (row,) = await leaks.used()
+    assert row["account"] == "a"
+    assert row["model"] == "m"
+    assert row["share_of_output_layer"] == pytest.approx(0.04)
+
+
+async def test_who_asks_for_text_alone_never_waits_for_the_store() -> None:
+    assert await budgets(None).reserve("t", SHAPE, Ask(), 1, 100) is None
+
+
+class Away:
+    def reserve(self, *_: object) -> bool:
+        raise GuardStoreUnavailable("away")
+
+
+async def test_a_store_that_is_away_refuses_and_is_told(tmp_path: Path) -> None:
+    leaks = budgets(Away())
+    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
+    assert leaks.problem is not None
+    assert await leaks.reserve("t", SHAPE, Ask(), 1, 100) is None
+
+
+async def test_a_request_that_is_cancelled_while_it_reserves_takes_nothing(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    leaks = budgets(store)
+    for _ in range(20):
+        asking = asyncio.ensure_future(leaks.reserve("t", SHAPE, ASK, 2, 100))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+    leaks.close()
+    assert all(used == Charge() for used in store.meters().values())
