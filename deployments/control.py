@@ -36,7 +36,7 @@ def status(config: Config, console: Console, *, as_json: bool) -> int:
 
 def _ask(management: str) -> dict[str, Any]:
     try:
-        reply = httpx.get(f"{management}/status", headers=_authorization(), timeout=5, trust_env=False)
+        reply = httpx.get(f"{management}/status", headers=authorization(), timeout=5, trust_env=False)
         status: dict[str, Any] = reply.json()
         if "problems" in status:
             return status
@@ -46,7 +46,7 @@ def _ask(management: str) -> dict[str, Any]:
     return {"gateway": management, "problems": [problem], "models": [], "requests_in_flight": 0}
 
 
-def _authorization() -> dict[str, str]:
+def authorization() -> dict[str, str]:
     """Off loopback, management asks for a key with the scope `metrics`."""
     key = os.environ.get("SLUICE_API_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}

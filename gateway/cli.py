@@ -1,4 +1,4 @@
-"""The `sluice` command: up, down, reload, status, keys, audit."""
+"""The `sluice` command: up, down, reload, status, keys, audit, guard."""
 
 import argparse
 import asyncio
@@ -66,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
     audit.add_subparsers(dest="verb", required=True, metavar="VERB").add_parser(
         "verify", help="find any changed, removed or reordered record; exit status 1 if there is one"
     )
+    guard = command("guard", "What the guard against model extraction has found, and its undoing.")
+    guard.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="the file it was started with")
+    verbs = guard.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("status", help="who is flagged, and what has been given of each model")
+    verbs.add_parser("explain", help="why a key is at its level").add_argument("key", metavar="KEY")
+    verbs.add_parser("release", help="forget what was seen of a key").add_argument("key", metavar="KEY")
     return root
 
 
@@ -84,20 +90,21 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
     match arguments.command:
         case "up":
             return _up(config, arguments.config)
-        case "down":
-            from deployments.control import down
+        case "down" | "reload":
+            from deployments import control
 
-            return down(config, arguments.timeout, console)
-        case "reload":
-            from deployments.control import reload
-
-            return reload(config, arguments.timeout, console)
+            act = {"down": control.down, "reload": control.reload}[arguments.command]
+            return act(config, arguments.timeout, console)
         case "status":
             from deployments.control import status
 
             return status(config, console, as_json=arguments.json)
         case "audit":
             return _verify(config, console)
+        case "guard":
+            from deployments.guard_desk import guard
+
+            return guard(config, arguments.verb, getattr(arguments, "key", ""), console)
         case _:
             return _keys(arguments, config, console)
 

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from gateway.config.types import Strict, UserPath
 
 Level = Literal["observe", "strip", "throttle", "verify", "quarantine"]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0)]
 
 
 def _of_two(links: tuple[str, ...]) -> tuple[str, ...]:
@@ -38,7 +38,9 @@ class Guard(Strict):
 
     enforce: Level = "strip"
     exclusion: bool = Field(default=True, description="logprobs never go with a bias, constraint or seed")
-    leak_share: Share = Field(default=0.05, description="of a model's output layer, that one account may ever be given")
+    leak_share: Share = Field(
+        default=0.05, description="of a model's output layer, that one account may be given; 1: all"
+    )
     secret: Literal["projection", "width"] = Field(default="projection", description="what of the model is to be kept")
     strip_max_n: int = Field(default=1, ge=1, description="answers per request at level `strip`")
     throttle: Throttle = Throttle()

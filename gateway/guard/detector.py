@@ -130,7 +130,10 @@ class Detector:
         """Looks again at the keys with something new, and at those whose level may fall."""
         changes = []
         for key in list(self._dirty):
-            record = self.records[key]
+            record = self.records.get(key)
+            if record is None:
+                del self._dirty[key]
+                continue
             seen = record.profile.get("requests")
             waited = now - record.judged_at
             if waited >= AGAIN_S or (waited >= SOON_S and seen >= GROWN * record.judged):

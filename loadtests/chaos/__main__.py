@@ -17,6 +17,7 @@ from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
 from loadtests.chaos import network
 from loadtests.chaos.faults import FAULTS, QUICK, QUICK_FAULTS, Sizes
+from loadtests.chaos.kinds import GUARD
 from loadtests.chaos.results import SCHEMA, Results, unharmed, write
 from loadtests.chaos.session import Session
 from loadtests.chaos.table import show
@@ -30,6 +31,7 @@ GATEWAY: dict[str, Any] = {
     "failover": {"stall_s": 3},
     "admission": {"max_requests": 32},
     "engine_wait_s": 60,
+    "guard": GUARD,
     "drain_s": 5,
 }
 """A test need not wait as long as a production system before it gives up on an engine, nor queue as much."""

@@ -10,6 +10,8 @@ from loadtests.prompts import NAMES, prompts
 
 LENGTH: Final = 96
 TENANTS: Final = ("ada", "bela", "cora")
+GUARD: Final = {"tenants": {tenant: {"trusted": True, "leak_share": 1000} for tenant in TENANTS}}
+"""Answers are compared by their logprobs, which go with seeds here as they may not elsewhere."""
 CITIES: Final = "Paris London Berlin Madrid Rome Vienna Oslo Lisbon Dublin Prague".split()
 PERSON: Final = {
     "type": "object",

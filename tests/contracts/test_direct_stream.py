@@ -113,7 +113,7 @@ async def stream(backend: Any, path: str, body: dict[str, Any], *, direct: bool)
             backend._direct.takes = lambda *_: False
         else:
             assert takes(path, body), f"not taken as plain: {body}"
-        await backend.answer(route, dict(body), reply, context, [])
+        await backend.answer(route, dict(body), reply, context)
     except SluiceError as err:
         await reply.error(err)
     finally:

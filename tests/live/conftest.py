@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from loadtests.chaos.kinds import GUARD
 from tests.live.harness import Sluice, free_ports, model
 
 
@@ -20,6 +21,7 @@ def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
             "haproxy": {"enabled": True, "port": haproxy, "stats_port": stats, "metrics_port": metrics},
             "drain_s": 5,
             "debug_headers": True,
+            "guard": GUARD,
             "admission": {"tiers": {"metered": {"key_concurrency": 2}}},
         },
         "models": [
