@@ -214,7 +214,7 @@ async def test_a_cancelled_direct_stream_leaves_the_engine(backend: Any, path: s
     assert backend._direct.takes(path, body)
     context = RequestContext()
     current.set(context)
-    work = asyncio.create_task(backend.answer(ROUTES[path], body, Reply(send, "r"), context, []))
+    work = asyncio.create_task(backend.answer(ROUTES[path], body, Reply(send, "r"), context))
     await begun.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
