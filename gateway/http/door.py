@@ -157,6 +157,7 @@ class Door:
             self._running.discard(me)
             self.in_flight -= 1
             watch.end(reply.status or 499)
+            record.guard = watch.level.label if watch.level else ""
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
     async def _serve(self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch) -> None:
@@ -178,7 +179,6 @@ class Door:
             await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
             return
         watch.enter(caller)
-        record.mark("guard")
         body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
         record.mark("receive")
         opened = self.guarding.open_surface
