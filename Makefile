@@ -17,7 +17,7 @@ PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev
 	done; echo python3)
 INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
 
-.PHONY: help setup dev run check format test bench chaos loadtest soak train lock clean
+.PHONY: help setup dev run check format test bench chaos loadtest soak simulate train lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ loadtest: dev ## Locust: three minutes of mixed load, judged by loadtests/slo.ya
 
 soak: dev ## Locust for 30 minutes: memory growth, leaked slots, files, reservations; ARGS="--minutes 10"
 	@exec $(BIN)/python -m loadtests.suite soak --config $(CONFIG) $(ARGS)
+
+simulate: dev ## Autoscaling on traces: ARGS="TRACE.csv --speeds FILE"; ROUTING=TRACE.jsonl replays routing instead
+ifdef ROUTING
+	@exec $(BIN)/python -m loadtests.simulation.routing $(ROUTING) --strict $(ARGS)
+else
+	@exec $(BIN)/python -m loadtests.simulation.scaling $(ARGS)
+endif
 
 train: setup ## Train the embedded demo model again
 	@exec $(BIN)/python -m deployments.demo_model.train $(ARGS)

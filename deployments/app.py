@@ -10,6 +10,7 @@ from ray import serve
 from ray.serve import Application
 
 from deployments import environment
+from deployments.autoscaling.serve_policy import replicas
 from deployments.engine import Engine, EngineOptions
 from deployments.ingress import Gateway, GatewayOptions
 from deployments.quantization import Served
@@ -65,6 +66,8 @@ def _front(served: Served) -> FrontSpec:
         tool_parser=model.tool_parser,
         reasoning_parser=model.reasoning_parser,
         trust_remote_code=model.trust_remote_code,
+        sleeps=model.sleeps,
+        max_model_len=model.engine.max_model_len if model.sleeps else None,
     )
 
 
@@ -73,7 +76,9 @@ def _engine(config: Config, served: Served) -> Application:
     env = environment.engine(served.accelerator, settings, served.plugins)
     gpus = settings.tensor_parallel if served.accelerator == "cuda" else 0
     options = EngineOptions(
-        served=replace(served, model=served.model.model_copy(update={"replicas": 1, "surge": True})),
+        served=replace(
+            served, model=served.model.model_copy(update={"replicas": 1, "autoscaling": None, "surge": True})
+        ),
         gateway_deployment=GATEWAY,
         app=config.name,
         drain_s=config.gateway.drain_s,
@@ -84,7 +89,7 @@ def _engine(config: Config, served: Served) -> Application:
     deployment: Any = serve.deployment(
         Engine,
         name=engine_name(served.model.name),
-        num_replicas=served.model.replicas,
+        **replicas(served.model, config),
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
         health_check_period_s=2,

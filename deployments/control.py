@@ -43,7 +43,7 @@ def _ask(management: str) -> dict[str, Any]:
         problem = f"{status.get('error', {}).get('message', reply.text)} (a key in SLUICE_API_KEY is sent along)"
     except (httpx.HTTPError, ValueError) as exc:
         problem = f"does not answer: {exc}"
-    return {"gateway": management, "problems": [problem], "models": [], "requests_in_flight": 0}
+    return {"gateway": management, "problems": [problem], "models": [], "autoscaling": {}, "requests_in_flight": 0}
 
 
 def authorization() -> dict[str, str]:
@@ -62,6 +62,8 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
         )
         for model in gateway["models"]:
             console.print(f"  {model['name']}: {queue_line(model['admission'])}")
+            if (scaling := gateway["autoscaling"].get(model["name"])) is not None:
+                console.print(f"  {model['name']}: {scaling_line(scaling)}")
             for engine in model["engines"]:
                 cells = [
                     engine[key] for key in ("id", "state", "format", "requests", "requests_from_here", "prefill_tokens")
@@ -84,6 +86,16 @@ def queue_line(admission: dict[str, Any]) -> str:
         f"{running}, {admission['waiting']} wait ({by_class}; {admission['waiting_tokens']} tokens of work), "
         f"the oldest for {admission['oldest_s']:.1f} s"
     )
+
+
+def scaling_line(record: dict[str, Any]) -> str:
+    """What the autoscaling policy wants of one model, and why it changed its mind last."""
+    line = f"{record['ready']} replicas of {record['target']} wanted, {record['needed']:.2f} needed"
+    if not record["changes"]:
+        return line
+    last = record["changes"][-1]
+    when = time.strftime("%H:%M:%S", time.localtime(last["at"]))
+    return f"{line}; {last['from']} -> {last['to']} at {when}: {'; '.join(last['reasons'])}"
 
 
 def reload(config: Config, timeout_s: float, console: Console) -> int:

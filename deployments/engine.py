@@ -10,6 +10,7 @@ import ray
 import structlog
 
 from deployments import membership
+from deployments.autoscaling.measurements import measurements
 from deployments.quantization import Served
 from gateway.pool import leash
 from gateway.pool.outlet import EngineOutlet
@@ -68,7 +69,7 @@ class Engine:
         leash.hold_children()
         self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats)
         await self._core.warm_up(1, logprobs=True)
-        self._outlet = EngineOutlet(self._core)
+        self._outlet = EngineOutlet(self._core, options.served.sequences)
         host = ray.util.get_node_ip_address() if options.host == "node" else options.host
         self._address = self._outlet.bind(host)
         self._id = uuid.uuid4().hex[:12]
@@ -114,6 +115,13 @@ class Engine:
             format=served.checkpoint.format,
             pid=os.getpid(),
         ).as_metadata()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """Serve samples it where the model has a range of replicas; `serve_policy.observe` reads it."""
+        return measurements(self._outlet, self._options.served.sequences)
+
+    async def wake(self) -> None:
+        """Called while there is no replica: Serve starts one to answer it."""
 
     async def check_health(self) -> None:
         if not self._core.alive:

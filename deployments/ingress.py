@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 import structlog
+from ray.serve.handle import DeploymentHandle
 
 from deployments import membership
 from gateway.config import Config
@@ -27,12 +28,13 @@ class GatewayOptions:
     specs: tuple[FrontSpec, ...]
     app: str
     engine_deployments: dict[str, str]
+    """Model → deployment, in the order of the handles that the gateway gets."""
 
 
 class Gateway:
     """A Serve deployment class, wrapped by `serve.ingress()` so that HAProxy may reach it too."""
 
-    async def __init__(self, options: GatewayOptions, *_engines: object) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, options: GatewayOptions, *engines: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         from gateway.pool.platform import select_cpu_platform
 
         select_cpu_platform()
@@ -45,7 +47,13 @@ class Gateway:
             deployment = options.engine_deployments[model]
             await membership.watch(deployment, options.app, EngineCard.from_metadata, on_change)
 
-        await self._gateway.open(watch)
+        handles = dict(zip(options.engine_deployments, engines, strict=True))
+
+        async def wake(model: str) -> None:
+            """A call that waits in its handle is what makes Serve start the first replica."""
+            await handles[model].wake.remote()
+
+        await self._gateway.open(watch, wake)
 
     async def __serve_build_asgi_app__(self) -> App:
         return self._gateway.door

@@ -41,6 +41,7 @@ from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import Failover
 from gateway.pool.vllm_seam import VLLM_VERSION
+from gateway.telemetry import scaling_metrics
 from gateway.telemetry.engine_metrics import EngineReading, PoolReading
 from gateway.telemetry.queue_metrics import QueueMetrics, QueueReading
 from gateway.telemetry.telemetry import Telemetry
@@ -54,7 +55,15 @@ Watch = Callable[[str, Callable[[list[wire.EngineCard]], None]], Awaitable[None]
 LIST_S, OPEN_S = 2.0, 60.0
 """How long a start waits for the first list of engines, and for the models that have some to be open."""
 
+Wake = Callable[[str], Awaitable[None]]
+"""Model name → returns once an engine that serves it has been started."""
+
 log = structlog.get_logger(__name__)
+
+
+async def _never(_model: str) -> None:
+    """Of gateways whose models never sleep."""
+    await asyncio.Event().wait()
 
 
 class GatewayApp:
@@ -79,6 +88,7 @@ class GatewayApp:
         self.telemetry.read_engines(lambda: {front.spec.name: _pool_reading(front.pool) for front in self._fronts})
         for front in self._fronts:
             front.pool.on_step = self.telemetry.steps.of(front.spec.name)
+        scaling_metrics.ScalingMetrics(self._metrics.registry, config.autoscaling_folder, frozenset(names))
         salt = tenant_salt(config.state_dir / "tenant-salt")
         self._guard = GuardFront(config, salt, self._metrics.registry, self._record)
         self.health = Health(self._problems, self._fatal, lambda: self._guard.warnings)
@@ -105,7 +115,7 @@ class GatewayApp:
         management = self._listeners[0].url_at(self._node_ip)
         return wire.GatewayCard(self._gateway_id, self._peer.keys.public.decode(), management)
 
-    async def open(self, watch: Watch) -> None:
+    async def open(self, watch: Watch, wake: Wake = _never) -> None:
         gateway = self._config.gateway
         self._audit = await asyncio.to_thread(_open_audit, self._config)
         self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
@@ -132,8 +142,10 @@ class GatewayApp:
         await self._listeners[0].start()
         if own.port not in (0, self._listeners[0].port):
             self._tasks.append(asyncio.ensure_future(self._inherit(management, own)))
+        for front in self._fronts:
+            front.report_as(self._gateway_id)
         self._tasks += [asyncio.ensure_future(watch(front.spec.name, front.on_engines)) for front in self._fronts]
-        await self._open_fronts()
+        await self._open_fronts(wake)
         await self._listeners[1].start()
         log.info("gateway_open", gateway=self._gateway_id, url=self._listeners[1].url)
 
@@ -159,23 +171,25 @@ class GatewayApp:
         await heir.start()
         self._listeners.append(heir)
 
-    async def _open_fronts(self) -> None:
-        """Models whose engines run already are open when this returns: a gateway that takes over from another one refuses nobody,
-        and one that cannot open them never takes over. Raises what opening them raised.
+    async def _open_fronts(self, wake: Wake) -> None:
+        """Models whose engines run already, or may be away, are open when this returns: a gateway that takes over from another one
+        refuses nobody, and one that cannot open them never takes over. Raises what opening them raised.
         """
-        opening = [asyncio.ensure_future(self._open_front(front)) for front in self._fronts]
+        opening = [asyncio.ensure_future(self._open_front(front, wake)) for front in self._fronts]
         self._tasks += opening
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LIST_S):
                 await asyncio.gather(*(front.listed.wait() for front in self._fronts))
-        served = [task for task, front in zip(opening, self._fronts, strict=True) if front.pool.channels]
+        pairs = zip(opening, self._fronts, strict=True)
+        served = [task for task, front in pairs if front.pool.channels or front.spec.sleeps]
         if served:
             done, _ = await asyncio.wait(served, timeout=OPEN_S, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
 
-    async def _open_front(self, front: ModelFront) -> None:
-        backend = self._backends[front.spec.name] = await front.open()
+    async def _open_front(self, front: ModelFront, wake: Wake) -> None:
+        name = front.spec.name
+        backend = self._backends[name] = await front.open(lambda: wake(name))
         if self._drift is not None:
             self._drift.connect(front, backend.decode)
         self._guard.know(backend.shape)
@@ -194,6 +208,8 @@ class GatewayApp:
         for front in self._fronts:
             await front.pool.close()
         for backend in self._backends.values():
+            if backend.alarm is not None:
+                backend.alarm.close()
             backend.front_end.close()
         self._peer.close()
         await self._guard.close()
@@ -218,6 +234,7 @@ class GatewayApp:
             "problems": self._fatal() + self._problems(),
             "warnings": self._guard.warnings,
             "guard": self._guard.status(),
+            "autoscaling": scaling_metrics.read(self._config.autoscaling_folder),
             "models": [
                 {
                     "name": front.spec.name,
@@ -254,7 +271,7 @@ class GatewayApp:
         problems = ["shutting down"] if self.door.draining else []
         for front in self._fronts:
             name = front.spec.name
-            if not front.pool.available:
+            if not front.pool.available and not front.spec.sleeps:
                 problems.append(f"no engine for model {name}")
             elif name not in self._backends:
                 problems.append(f"model {name} is being opened")

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gateway.admission.admission import Admission
 from gateway.admission.fair_queue import FairQueue
@@ -19,11 +19,14 @@ from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import FailoverPolicy
 from gateway.pool.fingerprint import fingerprint
 from gateway.pool.flight import Flight
-from gateway.pool.wire import EngineCard
+from gateway.pool.wire import EngineCard, Queue
+from gateway.wake import Alarm
 
 
 class ModelFront:
-    """The pool is there from the moment the first engine is known, vLLM's front end from then on."""
+    """The pool is there from the moment the first engine is known, vLLM's front end from then on; or, of a model that may sleep,
+    at once.
+    """
 
     def __init__(
         self, spec: FrontSpec, peer: Peer, settings: Gateway, on_poisoned: Callable[[str, str, int], None]
@@ -38,7 +41,7 @@ class ModelFront:
             vllm_seam.GatewayCodec(),
             EngineChooser(),
             self.accept,
-            settings.engine_wait_s,
+            settings.failover.park_s if spec.sleeps else settings.engine_wait_s,
             policy,
             self._on_capacity,
         )
@@ -48,6 +51,24 @@ class ModelFront:
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
         self._known = asyncio.Event()
         self.listed = asyncio.Event()
+        if spec.sleeps:
+            self._known.set()
+
+    def report_as(self, gateway_id: str) -> None:
+        """From now on an engine is told what waits here."""
+        self.pool.queue = lambda: self._queue(gateway_id)
+
+    def _queue(self, gateway_id: str) -> Queue:
+        status, demand = self.admission.status(), self.admission.queue.demand
+        return Queue(
+            gateway_id,
+            status.waiting,
+            status.oldest_s,
+            demand.waiting_prompt,
+            demand.waiting_completion,
+            demand.came_prompt,
+            demand.came_completion,
+        )
 
     def _on_end(self, flight: Flight, error: SluiceError) -> None:
         if isinstance(error, EnginePoisoned):
@@ -66,11 +87,21 @@ class ModelFront:
         if self.accept.max_model_len is not None:
             self._known.set()
 
-    async def open(self) -> ModelBackend:
+    async def open(self, wake: Callable[[], Awaitable[None]]) -> ModelBackend:
+        """`wake` returns once an engine has come; called of models that may sleep, when somebody waits."""
         await self._known.wait()
-        assert self.accept.max_model_len is not None
-        front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(self.accept.max_model_len))
-        return ModelBackend(self.spec.name, self.pool, front_end, self.admission, self.accept.fingerprint)
+        known = self.accept.max_model_len or self.spec.max_model_len
+        front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(known))
+        if self.accept.max_model_len is None:
+            self.accept.max_model_len = int(front_end.llm.model_config.max_model_len)
+        backend = ModelBackend(self.spec.name, self.pool, front_end, self.admission, self.accept.fingerprint)
+        if self.spec.sleeps:
+            backend.alarm = alarm = Alarm(self.spec.name, wake, lambda: not self.pool.available, self._is_wanted)
+            self.pool.on_parked = alarm.ring
+        return backend
+
+    def _is_wanted(self) -> bool:
+        return self.admission.queue.waiting.requests > 0 or self.pool.in_flight > 0
 
 
 def _share(channel: EngineChannel, gateways: int) -> float:

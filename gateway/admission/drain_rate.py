@@ -33,6 +33,11 @@ class DrainRate:
         self._tick(now)
         self._since = now if some else None
 
+    def restart(self) -> None:
+        """Nothing was served until now: how long something waited for that says nothing about the rate."""
+        self._work = self._seconds = 0.0
+        self._since = None if self._since is None else math.inf
+
     def left(self, now: float, work: float) -> None:
         """A request that had waited starts."""
         self._tick(now)
@@ -47,6 +52,8 @@ class DrainRate:
         return (self._work + guess * PRIOR_S) / (self._seconds + PRIOR_S)
 
     def _tick(self, now: float) -> None:
+        if self._since == math.inf:
+            self._since = now
         if self._since is None or now <= self._since:
             return
         kept = math.exp((self._since - now) / MEMORY_S)

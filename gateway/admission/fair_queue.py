@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from gateway.admission.bounds import Amount
+from gateway.admission.demand import Demand
 from gateway.admission.drain_rate import DrainRate, SequenceSpeed
 from gateway.admission.estimates import FIRST_COMPLETION, Mean, Prompts, completion
 from gateway.admission.fair_order import FairOrder
@@ -46,6 +47,7 @@ class FairQueue:
         self._speed = SequenceSpeed()
         self._room = Room(policy, self._classes, self.drain_rate)
         self.waiting = self._room.waiting
+        self.demand = Demand()
         self._prompts = Prompts()
         self._completion = Mean(FIRST_COMPLETION)
         self._deadlines: list[tuple[float, int, Entry]] = []
@@ -72,6 +74,7 @@ class FairQueue:
                 return refusal
             self._enqueue(entry, now)
         self._keys.setdefault(ticket.key, {})[entry] = None
+        self.demand.came(entry)
         return entry
 
     def take(self, now: float) -> Entry | None:
@@ -152,7 +155,11 @@ class FairQueue:
         before = getattr(self, "capacity", capacity).sequences
         if before and capacity.sequences:
             self._drain.scale(capacity.sequences / before)
+        elif capacity.sequences:
+            for drain in (self._drain, *(flow.drain for of in self._classes.lanes() for flow in of.flows.lanes())):
+                drain.restart()
         self.capacity = capacity
+        self._room.served = capacity.sequences > 0
         self._open_sequences = capacity.sequences * (1 - self.policy.reserve)
         self._open_prefill = capacity.prefill_tokens * (1 - self.policy.reserve)
 
@@ -231,6 +238,7 @@ class FairQueue:
     def _enqueue(self, entry: Entry, now: float) -> None:
         flow, of = entry.flow, entry.flow.of
         flow.entries[entry] = None
+        self.demand.waits(entry)
         for amount in (self.waiting, of.waiting, flow.tenant.waiting, flow.waiting):
             amount.add(entry.work)
         if flow.waiting.requests == 1:
@@ -249,6 +257,7 @@ class FairQueue:
     def _dequeue(self, entry: Entry, now: float) -> None:
         flow, of = entry.flow, entry.flow.of
         del flow.entries[entry]
+        self.demand.waits(entry, -1)
         for amount in (self.waiting, of.waiting, flow.tenant.waiting, flow.waiting):
             amount.remove(entry.work)
         if not flow.waiting.requests:

@@ -29,6 +29,8 @@ FIRST_SOJOURN_S = 5.0
 
 
 class Room:
+    """`served`: engines are there. While they are not, nobody can say when somebody starts, and no deadline is out of reach."""
+
     def __init__(self, policy: Policy, classes: FairOrder[Class], rate: Callable[[float], float]) -> None:
         self.waiting = Amount()
         self.promises = Promises()
@@ -39,6 +41,7 @@ class Room:
         self._rate = rate
         self._account = Account()
         self._keys: dict[str, Account] = {}
+        self.served = True
 
     def arrive(self, ticket: Ticket, now: float) -> bool:
         """Whether a promise to this request is due, which it uses up."""
@@ -95,7 +98,7 @@ class Room:
 
     def _deadline_refusal(self, entry: Entry, now: float) -> Refusal | None:
         deadline = entry.ticket.deadline
-        if deadline is None:
+        if deadline is None or not self.served:
             return None
         left = MARGIN * max(0.0, deadline - now)
         if self._wait_s(entry, entry.flow.account.due, now) <= left:

@@ -89,6 +89,11 @@ class Config(Strict):
         return self.state_dir / "audit", self.state_dir / "audit-vault"
 
     @property
+    def autoscaling_folder(self) -> Path:
+        """Where the autoscaling policy says what it decided: one file for each model."""
+        return self.state_dir / "autoscaling"
+
+    @property
     def ray_token_file(self) -> Path:
         """Ray listens on all interfaces even on one machine: whoever lacks this token cannot use it."""
         return self.state_dir / "ray-token"

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from gateway.config.autoscaling import Autoscaling
 from gateway.config.types import Accelerator, Bytes, Format, Strict
 
 
@@ -42,8 +43,20 @@ class Model(Strict):
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9._:/-]+$")
     checkpoints: dict[Accelerator, Checkpoint] = Field(min_length=1)
     replicas: int = Field(default=1, ge=1)
+    autoscaling: Autoscaling | None = Field(default=None, description="a range, instead of a number of replicas")
     surge: bool = Field(default=True, description="an update starts new replicas before it stops old ones, given room")
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     trust_remote_code: bool = False
     engine: EngineSettings = EngineSettings()
+
+    @model_validator(mode="after")
+    def _has_a_number_or_a_range(self) -> "Model":
+        if self.autoscaling is not None and "replicas" in self.model_fields_set:
+            raise ValueError("give replicas or autoscaling, not both")
+        return self
+
+    @property
+    def sleeps(self) -> bool:
+        """It may have no engine at all: requests wait until one has started."""
+        return self.autoscaling is not None and self.autoscaling.min_replicas == 0

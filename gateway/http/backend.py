@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.admission.admission import Admission
 from gateway.guard.leaks import Shape
@@ -15,7 +15,14 @@ from gateway.pool.engine_pool import EnginePool
 from gateway.pool.vllm_seam import FrontEnd
 
 
+class Bell(Protocol):
+    def ring(self) -> None: ...
+    def close(self) -> None: ...
+
+
 class ModelBackend:
+    """`alarm` of a model that may sleep: its requests wait in the queue for an engine, instead of being turned away."""
+
     def __init__(
         self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission, fingerprint: str
     ) -> None:
@@ -26,6 +33,7 @@ class ModelBackend:
         self.admission = admission
         model = front_end.llm.model_config
         self.shape = Shape(name, fingerprint, int(model.get_hidden_size()), int(model.get_vocab_size()))
+        self.alarm: Bell | None = None
         self._direct = DirectStreams(front_end.app.state)
 
     @property
@@ -33,7 +41,10 @@ class ModelBackend:
         return int(self.front_end.llm.model_config.max_model_len)
 
     async def ready(self) -> bool:
-        return await self.pool.wait_available()
+        if self.alarm is None:
+            return await self.pool.wait_available()
+        self.alarm.ring()
+        return True
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Tokens as text."""

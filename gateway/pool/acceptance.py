@@ -15,10 +15,16 @@ class FrontSpec:
     tool_parser: str | None = None
     reasoning_parser: str | None = None
     trust_remote_code: bool = False
+    sleeps: bool = False
+    """It may have no engine at all: the front end is opened without having met one, and its requests wait for one."""
+    max_model_len: int | None = None
+    """As configured; None: what vLLM takes from the model's own configuration, here as in the engines."""
 
-    def flags(self, max_model_len: int) -> list[str]:
+    def flags(self, max_model_len: int | None) -> list[str]:
         """`vllm serve` flags of the front end; what an engine works out at start is taken from it."""
-        flags = ["--model", self.path, "--served-model-name", self.name, "--max-model-len", str(max_model_len)]
+        flags = ["--model", self.path, "--served-model-name", self.name]
+        if max_model_len is not None:
+            flags += ["--max-model-len", str(max_model_len)]
         flags += [
             "--disable-log-stats",
             "--disable-fastapi-docs",

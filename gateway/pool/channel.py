@@ -53,6 +53,9 @@ class ChannelSink(Protocol):
     def on_up(self, channel: "EngineChannel") -> None: ...
     def on_lost(self, channel: "EngineChannel", loss: Loss) -> None: ...
     def on_load(self, channel: "EngineChannel") -> None: ...
+    def queue_for(self, channel: "EngineChannel") -> wire.Queue | None:
+        """What this engine is told about the gateway's queue with the next heartbeat."""
+
     def on_outputs(self, channel: "EngineChannel", frames: Sequence[Any]) -> None: ...
     def on_refused(self, channel: "EngineChannel", request_id: str, reason: str) -> None: ...
 
@@ -210,8 +213,10 @@ class EngineChannel:
     async def _heartbeat(self, socket: zmq.asyncio.Socket) -> None:
         """Counts unanswered pings rather than seconds, so that a pause of this process is not taken for the engine's."""
         while True:
+            queue = self._sink.queue_for(self)
+            told = [] if queue is None else [msgspec.msgpack.encode(queue)]
             self._asked.append(time.monotonic())
-            await socket.send_multipart([wire.PING])
+            await socket.send_multipart([wire.PING, *told])
             await asyncio.sleep(wire.HEARTBEAT_S)
             self._unanswered += 1
             if self._unanswered * wire.HEARTBEAT_S >= wire.SILENCE_S:

@@ -16,12 +16,9 @@ from gateway.pool.curve import Peer
 from gateway.pool.failover import Failover, FailoverPolicy, lost
 from gateway.pool.flight import DivergedError, Flight
 from gateway.pool.pace import is_outlier
-from gateway.pool.partners import Chooser, Codec
+from gateway.pool.partners import Accept, Chooser, Codec, told
 
 log = structlog.get_logger(__name__)
-
-
-Accept = Callable[[wire.EngineCard], str | None]
 
 
 class EnginePool:
@@ -51,6 +48,8 @@ class EnginePool:
         self._arrival = asyncio.Event()
         self._chores: set[asyncio.Task[None]] = set()
         self.failover = Failover(policy)
+        self.queue: Callable[[], wire.Queue] | None = None
+        self.on_parked: Callable[[], None] = lambda: None
         self.on_end: Callable[[Flight, SluiceError], None] = lambda _flight, _error: None
         self.on_step: Callable[[float, int], None] = lambda _seconds, _streams: None
         self.on_finish: Callable[[Flight, str], None] = lambda _flight, _reason: None
@@ -178,6 +177,7 @@ class EnginePool:
             self._withdraw(flight)
         else:
             self._chore(self._expire(flight, flight.attempt))
+            self.on_parked()
 
     def _board(self, flight: Flight, channel: EngineChannel) -> list[Any]:
         """Begin the next attempt, on this engine; returns its frames."""
@@ -266,6 +266,9 @@ class EnginePool:
                 self._end(flight, error)
         self._retire(channel)
         self._on_capacity()
+
+    def queue_for(self, channel: EngineChannel) -> wire.Queue | None:
+        return self.queue() if self.queue is not None and channel is told(self.usable) else None
 
     def on_load(self, channel: EngineChannel) -> None:
         """About once a second. An engine many times slower than its peers is given no work for a while."""

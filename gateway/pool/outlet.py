@@ -16,7 +16,9 @@ from gateway.pool import wire
 from gateway.pool.channel import HEARTBEAT_MS
 from gateway.pool.core_stats import CoreStats
 from gateway.pool.curve import AllowList, Peer, secure_server
+from gateway.pool.meter import Meter, Step
 from gateway.pool.pulse import Pulse
+from gateway.pool.throughput import Speed
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +51,13 @@ class Owned:
 class EngineOutlet:
     """`run` returns never; it raises what killed the core. A gateway that vanishes or falls silent frees its requests."""
 
-    def __init__(self, core: Core, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, core: Core, slots: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+        """`slots`: sequences that the core runs at once."""
         self._core = core
         self._clock = clock
         self._stats = CoreStats()
+        self._meter = Meter(slots)
+        self._queues: dict[bytes, wire.Queue] = {}
         self._peer = Peer()
         self._allow = AllowList(self._peer.context)
         self._socket = self._peer.context.socket(zmq.ROUTER)
@@ -91,6 +96,15 @@ class EngineOutlet:
             stats.prefix_hits,
             self._clock(),
         )
+
+    @property
+    def speed(self) -> Speed:
+        return self._meter.speed(asyncio.get_running_loop().time())
+
+    @property
+    def queues(self) -> list[wire.Queue]:
+        """Of the gateways that report to this engine."""
+        return list(self._queues.values())
 
     @property
     def quiet_s(self) -> float:
@@ -140,8 +154,10 @@ class EngineOutlet:
     async def _pump(self) -> None:
         while True:
             batch = await self._core.outputs()
-            self._pulse.beat(asyncio.get_running_loop().time())
             self._stats.take(batch.scheduler_stats)
+            now = asyncio.get_running_loop().time()
+            self._pulse.beat(now)
+            self._measure(batch.outputs, now)
             by_gateway: dict[bytes, list[Any]] = {}
             for output in batch.outputs:
                 owned = self._owned.get(output.request_id)
@@ -155,6 +171,21 @@ class EngineOutlet:
                 output.request_id, output.trace_headers = owned.request_id, None
             for gateway, outputs in by_gateway.items():
                 await self._send(gateway, [wire.OUTPUTS, *self._core.encode_outputs(batch, outputs)])
+
+    def _measure(self, outputs: list[Any], now: float) -> None:
+        step = Step()
+        for output in outputs:
+            owned = self._owned.get(output.request_id)
+            if owned is None:
+                continue
+            if owned.started:
+                step.decoding += 1
+            else:
+                cached = output.prefill_stats.num_cached_tokens if output.prefill_stats is not None else 0
+                step.cached += cached
+                step.prompts += owned.tokens - cached
+            step.completed += len(output.new_token_ids)
+        self._meter.step(step, now)
 
     async def _receive(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -176,6 +207,9 @@ class EngineOutlet:
         elif kind == wire.ABORT:
             await self._abort(self._core_ids(gateway, [frame.decode() for frame in frames]))
         elif kind == wire.PING:
+            self._queues.pop(gateway, None)
+            if frames:
+                self._queues[gateway] = msgspec.msgpack.decode(frames[0], type=wire.Queue)
             await self._send(gateway, [wire.PONG, msgspec.msgpack.encode(self.load)])
 
     async def _welcome(self, gateway: bytes, frames: list[bytes]) -> None:
@@ -195,6 +229,7 @@ class EngineOutlet:
             await self._send(gateway, [wire.REFUSED, frames[0], str(exc).encode()])
             return
         self._idle.clear()
+        self._meter.busy(asyncio.get_running_loop().time())
         core_id = request.request_id = f"{request_id}~{next(self._numbers)}"
         self._named[gateway, request_id] = core_id
         self._owned[core_id] = Owned(gateway, request_id, len(request.prompt_token_ids or ()))
@@ -215,6 +250,7 @@ class EngineOutlet:
         owned = self._owned.pop(core_id)
         self._named.pop((owned.gateway, owned.request_id), None)
         if not self._owned:
+            self._meter.idle()
             self._idle.set()
 
     async def _send(self, gateway: bytes, frames: list[Any]) -> None:
@@ -240,6 +276,7 @@ class EngineOutlet:
                     await self._drop(gateway, "silent")
 
     async def _drop(self, gateway: bytes, reason: str) -> None:
+        self._queues.pop(gateway, None)
         if self._seen.pop(gateway, None) is None:
             return
         orphans = [request_id for request_id, owned in self._owned.items() if owned.gateway == gateway]

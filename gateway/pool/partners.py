@@ -1,10 +1,19 @@
 """Whom the engine pool works with: who knows vLLM's messages, and who chooses engines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from gateway.pool import wire
 from gateway.pool.channel import EngineChannel
 from gateway.pool.flight import Flight
+
+Accept = Callable[[wire.EngineCard], str | None]
+"""Why an engine is refused; None: it is not."""
+
+
+def told(usable: Sequence[EngineChannel]) -> EngineChannel | None:
+    """Which engine is told of the gateway's queue: one of those that take work. Whoever was told before forgets."""
+    return min(usable, key=lambda each: each.card.engine_id, default=None)
 
 
 class Codec(Protocol):

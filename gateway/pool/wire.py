@@ -1,6 +1,6 @@
 """What travels between a gateway (DEALER) and an engine replica (ROUTER), and the cards by which they meet.
 
-Gateway → engine: HELLO; ADD + id + request frames; ABORT + request ids; PING.
+Gateway → engine: HELLO; ADD + id + request frames; ABORT + request ids; PING, to one engine of each model with the Queue.
 Engine → gateway: WELCOME + Load; OUTPUTS + EngineCoreOutputs frames, one message per engine step; PONG + Load;
 REFUSED + id + reason; LEAVING when the engine takes no new work.
 """
@@ -43,6 +43,20 @@ class Load(msgspec.Struct, frozen=True, array_like=True):
 
 
 IDLE = Load(0, 0)
+
+
+class Queue(msgspec.Struct, frozen=True, array_like=True):
+    """One gateway's queue of the engine's model, for autoscaling: requests that wait, seconds of the oldest, tokens of their
+    prompts and completions as guessed, and of all that ever came. A gateway tells one engine at a time: nothing counts twice.
+    """
+
+    gateway: str
+    requests: int
+    oldest_s: float
+    prompt: float
+    completion: float
+    came_prompt: float
+    came_completion: float
 
 
 class EngineCard(msgspec.Struct, frozen=True):

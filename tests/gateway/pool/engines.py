@@ -33,7 +33,7 @@ class Engine:
     def __init__(self, name: str, core: Core | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.core: Any = core or ScriptedCore()
-        self.outlet = EngineOutlet(self.core, clock)
+        self.outlet = EngineOutlet(self.core, clock=clock)
         self.address = self.outlet.bind("127.0.0.1")
         self.task = asyncio.create_task(self.outlet.run())
 

@@ -1,0 +1,178 @@
+"""How many replicas: a pure function of what is seen, what is remembered, the time and the configuration.
+
+Everything is reckoned in seconds of a full replica's work, so that it means the same for every model: tokens of prompts and of
+completions are priced by what they cost engines with full batches (gateway/pool/throughput.py).
+
+    ahead    work that will arrive per second when a replica started now serves, times 1 + headroom · error (forecast.py)
+    backlog  work that will wait then: what waits now, plus what arrives, minus what replicas there and coming work off
+    needed = ahead / use + backlog / clear_s
+
+or more, if the engines' own use or KV caches say so. Up: at once, by at most `max_step`, and in a panic (more than `panic_s` of
+backlog) without that limit. Down: by one, when the largest need of the last `stabilization_s` allows it, and never in a panic.
+To zero: after `idle_s` without any request; from zero: on the first one that waits.
+"""
+
+import math
+from dataclasses import replace
+
+from deployments.autoscaling import forecast, season
+from deployments.autoscaling.observation import Decision, Observation, State
+from gateway.config.autoscaling import Autoscaling
+
+FIRST_STARTUP_S = 60.0
+STARTUP_NEW = 0.5
+PRICE_S = 60.0
+MOMENT_S = 1e-3
+TOLERANCE = 0.1
+"""Part of a replica that is not worth one more."""
+
+
+def decide(seen: Observation, state: State, now: float, config: Autoscaling) -> Decision:
+    """`now` in seconds, of any clock that does not run back."""
+    seconds = max(0.0, now - state.at) if state.at is not None else 0.0
+    state = _remember(seen, state, now, seconds, config)
+    startup_s = startup(state, config)
+    reasons: list[str] = []
+    needed, backlog_s = _needed(seen, state, startup_s, now, config, reasons)
+    panic_until = now + config.panic_hold_s if backlog_s > config.panic_s else state.panic_until
+    peaks = _peaks(state, needed, now, config, startup_s)
+    state = replace(state, peaks=peaks, panic_until=panic_until)
+    target, state = _step(seen, state, needed, now, config, reasons)
+    return Decision(target, state, tuple(reasons), needed, backlog_s)
+
+
+def startup(state: State, config: Autoscaling) -> float:
+    """Seconds until a new replica serves: as configured, as measured, or as guessed."""
+    return config.startup_s or state.startup_s or FIRST_STARTUP_S
+
+
+def window(config: Autoscaling, startup_s: float) -> float:
+    """Seconds whose largest need is kept: a replica too many costs its time, one too few a start-up of it for everybody."""
+    return config.stabilization_s if config.stabilization_s is not None else 30.0 + 2 * startup_s
+
+
+def _remember(seen: Observation, state: State, now: float, seconds: float, config: Autoscaling) -> State:
+    ahead_s = startup(state, config)
+    prompt_s = _price(state.prompt_s, [engine.prompt_s for engine in seen.engines], seconds)
+    completion_s = _price(state.completion_s, [engine.completion_s for engine in seen.engines], seconds)
+    prompt, completion = seen.arrived.prompt - state.arrived.prompt, seen.arrived.completion - state.arrived.completion
+    expected, seasonal = state.forecast, state.season
+    if seconds > 0 and prompt >= 0 and completion >= 0 and completion_s:
+        arrived = prompt * prompt_s + completion * completion_s
+        expected = forecast.observe(expected, arrived, seconds, now, ahead_s)
+        if config.season_s is not None:
+            seasonal = season.observe(seasonal, expected.short, now, config.season_s)
+    starts, startup_s = state.starts, state.startup_s
+    for _ in range(min(len(starts), max(0, seen.ready - state.ready))):
+        took = now - starts[0]
+        if math.isfinite(took):
+            startup_s = took if startup_s is None else startup_s + STARTUP_NEW * (took - startup_s)
+        starts = starts[1:]
+    missing = max(0, seen.target - seen.ready)
+    starts = (-math.inf,) * (missing - len(starts)) + starts[:missing]
+    quiet = seen.idle and seen.arrived == state.arrived and seen.ready == state.ready > 0
+    return replace(
+        state,
+        since=now if state.since is None else state.since,
+        at=now,
+        arrived=seen.arrived,
+        prompt_s=prompt_s,
+        completion_s=completion_s,
+        forecast=expected,
+        season=seasonal,
+        starts=starts,
+        startup_s=startup_s,
+        ready=seen.ready,
+        busy_at=state.busy_at if quiet and state.busy_at is not None else now,
+    )
+
+
+def _price(known: float, measured: list[float], seconds: float) -> float:
+    values = [each for each in measured if each > 0]
+    if not values:
+        return known
+    mean = sum(values) / len(values)
+    return known + (1 - math.exp(-seconds / PRICE_S)) * (mean - known) if known else mean
+
+
+def _needed(
+    seen: Observation, state: State, startup_s: float, now: float, config: Autoscaling, reasons: list[str]
+) -> tuple[float, float]:
+    """(replicas needed, seconds of backlog of the replicas that are there)."""
+    at_work = sum(engine.use for engine in seen.engines) / config.use
+    cached = sum(engine.kv_use for engine in seen.engines) / config.kv_use
+    if not state.completion_s:
+        waiting = float(seen.ready + 1) if seen.oldest_s > config.goal_s else float(seen.queue_requests > 0)
+        reasons.append(
+            f"speed not known yet; {seen.queue_requests} requests wait, the oldest for {seen.oldest_s:.1f} s"
+        )
+        return max(waiting, at_work, cached), 0.0
+    margin = 1 + config.headroom * forecast.headroom(state.forecast)
+    ahead = forecast.ahead(state.forecast, startup_s)
+    words = f"work for {ahead:.2f} replicas expected in {startup_s:.0f} s"
+    if config.season_s is not None:
+        last = season.ahead(state.season, now, startup_s, config.season_s)
+        if last is not None and last > ahead:
+            ahead, words = last, f"work for {last:.2f} replicas expected in {startup_s:.0f} s as one season ago"
+    needed = ahead * margin / config.use
+    reasons.append(f"{words}, with a margin of {margin - 1:.0%} at {config.use:.0%} use: {needed:.2f} replicas")
+    prompts = seen.queue.prompt + sum(engine.waiting_tokens for engine in seen.engines)
+    backlog = prompts * state.prompt_s + seen.queue.completion * state.completion_s
+    backlog_s = backlog / max(1, seen.ready)
+    if backlog_s > config.goal_s or not seen.ready:
+        done = seen.ready * startup_s + sum(min(startup_s, max(0.0, now - at)) for at in state.starts)
+        left = max(0.0, backlog + forecast.arriving(state.forecast, startup_s) - done)
+        late = left / (config.clear_s or config.goal_s + startup_s)
+        needed += late
+        reasons.append(f"{backlog_s:.1f} s of backlog, {left:.1f} replica-seconds of it left then: {late:.2f} more")
+    for need, what in ((at_work, "engines' own use"), (cached, "KV caches")):
+        if need > needed:
+            needed = need
+            reasons.append(f"{what}: {need:.2f} replicas")
+    return needed, backlog_s
+
+
+def _peaks(
+    state: State, needed: float, now: float, config: Autoscaling, startup_s: float
+) -> tuple[tuple[float, float], ...]:
+    kept = [(until, need) for until, need in state.peaks if until > now and need > needed]
+    return (*kept, (now + window(config, startup_s), needed))
+
+
+def _step(
+    seen: Observation, state: State, needed: float, now: float, config: Autoscaling, reasons: list[str]
+) -> tuple[int, State]:
+    assert state.since is not None
+    assert state.busy_at is not None
+    panic, least = now < state.panic_until, max(config.min_replicas, 1)
+    if seen.target == 0 and config.min_replicas == 0 and not seen.queue_requests:
+        reasons.append("asleep")
+        return 0, state
+    want = min(config.max_replicas, max(least, math.ceil(needed - TOLERANCE)))
+    if want > seen.target:
+        return _up(seen.target, want, state, now, config, reasons, panic=panic)
+    if seen.target == 1 and config.min_replicas == 0 and now - state.busy_at >= max(config.idle_s, MOMENT_S):
+        reasons.append(f"no request for {now - state.busy_at:.0f} s: to zero")
+        return 0, replace(state, down_at=now, starts=())
+    most = min(seen.target, config.max_replicas)
+    peak = state.peaks[0][1]
+    if math.ceil(peak - TOLERANCE) >= most or most <= least:
+        return most, state
+    last = max(state.up_at or -math.inf, state.down_at or -math.inf)
+    if panic or now - state.since < window(config, startup(state, config)) or now - last < config.down_cooldown_s:
+        reasons.append("panic: nothing goes" if panic else "too early to let one go")
+        return most, state
+    reasons.append(f"{peak:.2f} replicas were the most needed of late: one goes")
+    return most - 1, replace(state, down_at=now, starts=state.starts[: max(0, most - 1 - seen.ready)])
+
+
+def _up(
+    target: int, want: int, state: State, now: float, config: Autoscaling, reasons: list[str], *, panic: bool
+) -> tuple[int, State]:
+    if not panic and target >= config.min_replicas:
+        want = min(want, target + config.max_step)
+        if target and state.up_at is not None and now - state.up_at < config.up_cooldown_s:
+            reasons.append("the last ones were added a moment ago")
+            return target, state
+    reasons.append(f"panic: {want - target} more at once" if panic else f"{want - target} more")
+    return want, replace(state, up_at=now, starts=(*state.starts, *(now,) * (want - target)))

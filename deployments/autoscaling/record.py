@@ -1,0 +1,54 @@
+"""The file in which the policy says what it decided and why: one for each model, replaced as a whole."""
+
+import contextlib
+import json
+import os
+import re
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from deployments.autoscaling.observation import Decision, Observation
+
+EVERY_S = 2.0
+KEPT = 20
+
+
+class Record:
+    """A folder that cannot be written to costs the record, never the decision."""
+
+    def __init__(self, folder: str, model: str) -> None:
+        self._file = Path(folder) / (re.sub(r"[^A-Za-z0-9._-]", "-", model) + ".json")
+        self._model = model
+        self._changes: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._counts = {"up": 0, "down": 0}
+        self._written_at = 0.0
+
+    def note(self, now: float, seen: Observation, decision: Decision) -> None:
+        """Now if something changed, else every few seconds."""
+        changed = decision.target != seen.target
+        if changed:
+            self._counts["up" if decision.target > seen.target else "down"] += 1
+            self._changes.append(
+                {"at": now, "from": seen.target, "to": decision.target, "reasons": list(decision.reasons)}
+            )
+        if not changed and 0 <= now - self._written_at < EVERY_S:
+            return
+        self._written_at = now
+        content = {
+            "model": self._model,
+            "at": now,
+            "ready": seen.ready,
+            "target": decision.target,
+            "needed": round(decision.needed, 3),
+            "backlog_s": round(decision.backlog_s, 3),
+            "startup_s": decision.state.startup_s,
+            "reasons": list(decision.reasons),
+            "decisions": self._counts,
+            "changes": list(self._changes),
+        }
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = self._file.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(content))
+            draft.replace(self._file)

@@ -1,0 +1,113 @@
+"""The adapter to Ray Serve: its custom autoscaling policy, which runs in Serve's controller.
+
+Serve puts smoothing of its own around every policy: factors, delays, averages over a look-back window. Here the factors are 1, the
+delays 0, and the policy reads the newest samples instead of averages. Two of its rules stay: from zero it starts one replica by
+itself as soon as a call waits in a handle, and to zero it goes from one only. Decisions are logged by Serve's logger, and
+written to a file for `sluice status` and the gateways' metrics.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from deployments.autoscaling import measurements
+from deployments.autoscaling.observation import Observation, State, Work
+from deployments.autoscaling.policy import decide
+from deployments.autoscaling.record import Record
+from gateway.config import Config
+from gateway.config.autoscaling import Autoscaling
+from gateway.config.models import Model
+
+if TYPE_CHECKING:
+    from ray.serve.config import AutoscalingContext
+
+TICK_S = 1.0
+"""Serve asks at every turn of its control loop; engines tell something new once a second."""
+
+log = logging.getLogger("ray.serve")
+
+
+class ServePolicy:
+    """One for each deployment, made anew when its settings change or the controller restarts: nothing is scaled down then until the
+    stabilization window has been watched again.
+    """
+
+    def __init__(self, model: str, settings: dict[str, Any], folder: str) -> None:
+        self._model = model
+        self._config = Autoscaling.model_validate(settings)
+        self._record = Record(folder, model)
+        self._state = State()
+        self._arrivals = Arrivals()
+        self._decided_at = 0.0
+        self._target = 0
+
+    def __call__(self, ctx: "AutoscalingContext") -> tuple[int, dict[str, Any]]:
+        now = ctx.current_time or 0.0
+        if self._decided_at and 0 <= now - self._decided_at < TICK_S:
+            return self._target, {}
+        engines, queues = measurements.read(ctx.raw_metrics or {})
+        waiting = [queue.waiting for queue in queues.values()]
+        seen = Observation(
+            engines=tuple(engines),
+            target=ctx.target_num_replicas,
+            queue_requests=round(sum(queue.requests for queue in queues.values())),
+            queue=Work(sum(work.prompt for work in waiting), sum(work.completion for work in waiting)),
+            oldest_s=max((queue.oldest_s for queue in queues.values()), default=0.0),
+            arrived=self._arrivals.total({name: queue.came for name, queue in queues.items()}),
+        )
+        decision = decide(seen, self._state, now, self._config)
+        self._state, self._target, self._decided_at = decision.state, decision.target, now
+        if decision.target != seen.target:
+            log.info(
+                "Sluice autoscaling of %s: %d -> %d replicas: %s",
+                self._model,
+                seen.target,
+                decision.target,
+                "; ".join(decision.reasons),
+            )
+        self._record.note(now, seen, decision)
+        return decision.target, {}
+
+
+class Arrivals:
+    """All work that came to all gateways, though they come and go: what one had seen before it was heard of does not count."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Work] = {}
+        self._total = Work()
+
+    def total(self, came: dict[str, Work]) -> Work:
+        for gateway, work in came.items():
+            before = self._known.get(gateway, work)
+            self._known[gateway] = work
+            self._total = Work(
+                self._total.prompt + max(0.0, work.prompt - before.prompt),
+                self._total.completion + max(0.0, work.completion - before.completion),
+            )
+        return self._total
+
+
+def replicas(model: Model, config: Config) -> dict[str, Any]:
+    """Options of the engine deployment: a number of replicas, or Serve's autoscaling with this policy."""
+    settings = model.autoscaling
+    if settings is None:
+        return {"num_replicas": model.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": settings.min_replicas,
+            "max_replicas": settings.max_replicas,
+            "initial_replicas": settings.initial_replicas,
+            "metrics_interval_s": 1.0,
+            "look_back_period_s": 5.0,
+            "upscale_delay_s": 0.0,
+            "downscale_delay_s": 0.0,
+            "downscale_to_zero_delay_s": 0.0,
+            "policy": {
+                "policy_function": f"{__name__}:{ServePolicy.__name__}",
+                "policy_kwargs": {
+                    "model": model.name,
+                    "settings": settings.model_dump(),
+                    "folder": str(config.autoscaling_folder),
+                },
+            },
+        }
+    }
