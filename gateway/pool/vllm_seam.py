@@ -26,6 +26,7 @@ from vllm.v1.engine.output_processor import OutputProcessor, RequestState
 from vllm.v1.executor import Executor
 from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
+from gateway.pool.closed_channels import check_closed
 from gateway.pool.context import Tap, current
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.forced_prefix import FORCED, continuable
@@ -208,6 +209,8 @@ async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(list(flags))
     engine_args = AsyncEngineArgs.from_cli_args(args)
     vllm_config = engine_args.create_engine_config(usage_context=UsageContext.OPENAI_API_SERVER)
+    served = args.served_model_name[0] if args.served_model_name else args.model
+    check_closed(served, vllm_config.model_config, prompt_token_details=args.enable_prompt_tokens_details)
     core = PooledCore(pool)
     with _core_client(core):
         llm = AsyncLLM.from_vllm_config(vllm_config, disable_log_stats=args.disable_log_stats)
@@ -226,6 +229,7 @@ class EngineCore:
 
     def __init__(self, engine_args: dict[str, Any], *, log_stats: bool) -> None:
         self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()
+        check_closed(self.config.model_config.model, self.config.model_config)
         self._client = EngineCoreClient.make_async_mp_client(
             vllm_config=self.config, executor_class=Executor.get_class(self.config), log_stats=log_stats
         )
