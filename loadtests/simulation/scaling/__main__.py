@@ -126,7 +126,7 @@ def main() -> None:
     results = Results(
         schema=SCHEMA,
         started=started,
-        command=["python", "-m", "loadtests.simulation.scaling", *sys.argv[1:]],
+        command=["python", "-m", "loadtests.simulation.scaling", *(Path(each).name for each in sys.argv[1:])],
         commit=commit(),
         machine=machine(),
         seed=given.seed,
