@@ -11,6 +11,7 @@ import structlog
 from ray.serve.handle import DeploymentHandle
 
 from deployments import membership
+from deployments.ray_metrics import mirror
 from gateway.config import Config
 from gateway.http.asgi import App
 from gateway.pool.acceptance import FrontSpec
@@ -54,6 +55,7 @@ class Gateway:
             await handles[model].wake.remote()
 
         await self._gateway.open(watch, wake)
+        self._mirror = mirror(self._gateway.telemetry.metrics.registry)
 
     async def __serve_build_asgi_app__(self) -> App:
         return self._gateway.door
@@ -71,4 +73,5 @@ class Gateway:
             raise
 
     async def __del__(self) -> None:
+        self._mirror.cancel()
         await self._gateway.close()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from gateway.config import Config
 from gateway.telemetry.engine_metrics import EngineMetrics, PoolReading
+from gateway.telemetry.keeping import Kept
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
 from gateway.telemetry.recorder import Recorder
@@ -27,7 +28,8 @@ class Telemetry:
             from gateway.telemetry.otlp import batches_to
 
             self._tracing = Tracing(settings.traces, settings.service_name, gateway_id, batches_to(settings.traces))
-            self.metrics.counts("sluice_traces", "Traces kept, by the reason.", "reason", self._tracing.counts)
+        kept = dict.fromkeys(Kept, 0) if self._tracing is None else self._tracing.counts
+        self.metrics.counts("sluice_traces", "Traces kept, by the reason.", "reason", kept)
         self._lines: LineFile | None = None
         if settings.request_log != "off":
             path = config.state_dir / "logs" / "requests.jsonl"

@@ -1,0 +1,176 @@
+"""What the dashboards show. Every query names metrics that a gateway has; a live test asks them of a real Prometheus."""
+
+from deployments.grafana.build import Board, Panel, Query
+
+RATE = "[$__rate_interval]"
+OF = '{model=~"$model"}'
+
+
+def one(title: str, unit: str, expr: str, legend: str, about: str = "") -> Panel:
+    return Panel(title, unit, (Query(expr, legend),), about)
+
+
+def total(metric: str, by: str, labels: str = OF) -> str:
+    """Per second."""
+    return f"sum by ({by}) (rate({metric}{labels}{RATE}))"
+
+
+def quantiles(title: str, metric: str, by: str = "model", about: str = "", *, exemplar: bool = True) -> Panel:
+    """Median and 95th percentile of a histogram of seconds."""
+    lines = tuple(
+        Query(
+            f"histogram_quantile({q}, sum by ({by}, le) (rate({metric}_bucket{OF}{RATE})))",
+            f"p{round(100 * q)} {{{{{by}}}}}",
+            exemplar,
+        )
+        for q in (0.5, 0.95)
+    )
+    return Panel(title, "s", lines, about)
+
+
+def ratio(part: str, whole: str, by: str) -> str:
+    return f"{total(part, by)} / ({total(whole, by)} > 0)"
+
+
+FIRST_TOKEN = quantiles("Time to first token", "sluice_time_to_first_token_seconds")
+BETWEEN = quantiles(
+    "Time between tokens", "sluice_inter_token_seconds", about="As engines step, for every stream.", exemplar=False
+)
+QUEUE = one("Requests that wait", "short", f"sum by (model, class) (sluice_queue_requests{OF})", "{{model}} {{class}}")
+
+OVERVIEW = Board(
+    "sluice-overview",
+    "Sluice: overview",
+    (
+        (
+            "Service",
+            (
+                one("Requests", "reqps", total("sluice_inference_requests_total", "outcome"), "{{outcome}}"),
+                one("Errors", "reqps", "sum by (code) (rate(sluice_errors_total[$__rate_interval]))", "{{code}}"),
+                one("In flight", "short", "sum(sluice_requests_in_flight)", "HTTP requests"),
+                FIRST_TOKEN,
+                BETWEEN,
+                quantiles("Whole request", "sluice_inference_seconds"),
+                one("Tokens generated", "short", total("sluice_completion_tokens_total", "model"), "{{model}}"),
+                one("Prompt tokens", "short", total("sluice_prompt_tokens_total", "model"), "{{model}}"),
+                one("Error ratio, 5 min", "percentunit", f"model:sluice_error_ratio:rate5m{OF}", "{{model}}"),
+            ),
+        ),
+        (
+            "Queue and engines",
+            (
+                QUEUE,
+                one("Oldest that waits", "s", f"max by (model) (sluice_queue_oldest_seconds{OF})", "{{model}}"),
+                one("Engines", "short", f"max by (model, state) (sluice_engines{OF})", "{{model}} {{state}}"),
+                one(
+                    "Engines lost",
+                    "short",
+                    f"sum by (model) (increase(sluice_engines_lost_total{OF}[1h]))",
+                    "{{model}}",
+                ),
+                one(
+                    "Failovers",
+                    "short",
+                    f"sum by (model, outcome) (increase(sluice_failovers_total{OF}[1h]))",
+                    "{{model}} {{outcome}}",
+                    "`moved` went on elsewhere; the others ended so.",
+                ),
+                one(
+                    "Traces kept", "cps", "sum by (reason) (rate(sluice_traces_total[$__rate_interval]))", "{{reason}}"
+                ),
+            ),
+        ),
+    ),
+)
+
+MODEL = Board(
+    "sluice-model",
+    "Sluice: model",
+    (
+        (
+            "Latency",
+            (
+                FIRST_TOKEN,
+                BETWEEN,
+                quantiles("Time per token of a request", "sluice_time_per_output_token_seconds"),
+                quantiles("Wait for admission", "sluice_admission_wait_seconds", "class", exemplar=False),
+                quantiles("Wait inside the engine", "sluice_engine_queue_seconds", exemplar=False),
+                quantiles("Prefill", "sluice_engine_prefill_seconds", exemplar=False),
+            ),
+        ),
+        (
+            "Engines",
+            (
+                one(
+                    "Requests in engines",
+                    "short",
+                    f"max by (engine, state) (sluice_engine_requests{OF})",
+                    "{{engine}} {{state}}",
+                    "Over all gateways: each tells the same.",
+                ),
+                one(
+                    "KV cache in use", "percentunit", f"max by (engine) (sluice_engine_kv_use_ratio{OF})", "{{engine}}"
+                ),
+                one(
+                    "Tokens to be prefilled",
+                    "short",
+                    f"max by (engine) (sluice_engine_prefill_tokens{OF})",
+                    "{{engine}}",
+                ),
+                one("Prompt tokens cached", "percentunit", f"model:sluice_prefix_hit_ratio:rate5m{OF}", "{{model}}"),
+                one(
+                    "Prefix hits as the engine counts them",
+                    "percentunit",
+                    f"max by (engine) (rate(sluice_engine_prefix_hit_tokens_total{OF}{RATE}))"
+                    f" / (max by (engine) (rate(sluice_engine_prefix_tokens_total{OF}{RATE})) > 0)",
+                    "{{engine}}",
+                    "With `log_stats`, which traces turn on.",
+                ),
+                one("Hedges", "cps", total("sluice_hedges_total", "model"), "{{model}}"),
+            ),
+        ),
+    ),
+)
+
+TENANT = Board(
+    "sluice-tenant",
+    "Sluice: tiers of tenants",
+    (
+        (
+            "Use",
+            (
+                one("Requests", "reqps", total("sluice_inference_requests_total", "tier"), "{{tier}}"),
+                one("Tokens generated", "short", total("sluice_completion_tokens_total", "tier"), "{{tier}}"),
+                one("Prompt tokens", "short", total("sluice_prompt_tokens_total", "tier"), "{{tier}}"),
+                quantiles("Time to first token", "sluice_time_to_first_token_seconds", "tier"),
+                quantiles("Whole request", "sluice_inference_seconds", "tier"),
+                one(
+                    "Prompt tokens cached",
+                    "percentunit",
+                    ratio("sluice_cached_prompt_tokens_total", "sluice_prompt_tokens_total", "tier"),
+                    "{{tier}}",
+                ),
+            ),
+        ),
+        (
+            "Refusals",
+            (
+                one(
+                    "Refused for want of room",
+                    "reqps",
+                    total("sluice_admission_refused_total", "reason"),
+                    "{{reason}}",
+                ),
+                one(
+                    "Not served",
+                    "reqps",
+                    total("sluice_inference_requests_total", "tier, outcome", '{model=~"$model",outcome!="ok"}'),
+                    "{{tier}} {{outcome}}",
+                ),
+                QUEUE,
+            ),
+        ),
+    ),
+)
+
+BOARDS = (OVERVIEW, MODEL, TENANT)

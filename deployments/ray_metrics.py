@@ -1,0 +1,90 @@
+"""A gateway's metrics among Ray's own: every sample of its registry, mirrored by name, so that Ray's agents export it as
+`ray_sluice_…`; and some by vLLM's names too, for the panels that Ray draws of served language models.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry
+
+EVERY_S: Final = 10.0
+AS_VLLM: Final[Mapping[str, str]] = {
+    "sluice_prompt_tokens_total": "vllm_prompt_tokens_total",
+    "sluice_completion_tokens_total": "vllm_generation_tokens_total",
+    "sluice_inference_requests_total": "vllm_request_success_total",
+    **{
+        f"{ours}{part}": f"{theirs}{part}"
+        for ours, theirs in {
+            "sluice_time_to_first_token_seconds": "vllm_time_to_first_token_seconds",
+            "sluice_inter_token_seconds": "vllm_inter_token_latency_seconds",
+            "sluice_inference_seconds": "vllm_e2e_request_latency_seconds",
+            "sluice_engine_queue_seconds": "vllm_request_queue_time_seconds",
+            "sluice_engine_prefill_seconds": "vllm_request_prefill_time_seconds",
+        }.items()
+        for part in ("_bucket", "_sum", "_count")
+    },
+}
+
+
+class Gauge(Protocol):
+    """Ray's. A counter or a bucket mirrored into one is what it was: PromQL does not ask for types."""
+
+    def set(self, value: float, tags: dict[str, str]) -> None: ...
+
+
+class Told(NamedTuple):
+    name: str
+    tags: tuple[tuple[str, str], ...]
+
+
+class RayMirror:
+    """`make` is `ray.util.metrics.Gauge`."""
+
+    def __init__(self, registry: CollectorRegistry, make: Callable[..., Gauge]) -> None:
+        self._registry = registry
+        self._make = make
+        self._gauges: dict[str, Gauge] = {}
+        self._shown: set[Told] = set()
+
+    async def run(self) -> None:
+        """For ever. Reading is the event loop's business, telling Ray a thread's."""
+        while True:
+            samples = self.read()
+            await asyncio.to_thread(self.show, samples)
+            await asyncio.sleep(EVERY_S)
+
+    def read(self) -> dict[Told, float]:
+        found: dict[Told, float] = {}
+        for family in self._registry.collect():
+            for sample in family.samples:
+                found[Told(sample.name, tuple(sorted(sample.labels.items())))] = sample.value
+                if (name := AS_VLLM.get(sample.name)) is not None and sample.labels.get("outcome", "ok") == "ok":
+                    labels = {"model_name" if key == "model" else key: value for key, value in sample.labels.items()}
+                    found[Told(name, tuple(sorted(labels.items())))] = sample.value
+        return found
+
+    def show(self, samples: Mapping[Told, float]) -> None:
+        """What is gone, an engine's figures say, is told once more as 0: Ray would keep the last value."""
+        for told in self._shown - samples.keys():
+            self._gauge(told).set(0.0, dict(told.tags))
+        for told, value in samples.items():
+            self._gauge(told).set(value, dict(told.tags))
+        self._shown = set(samples)
+
+    def _gauge(self, told: Told) -> Gauge:
+        gauge = self._gauges.get(told.name)
+        if gauge is None:
+            gauge = self._gauges[told.name] = self._make(told.name, tag_keys=_names(told.tags))
+        return gauge
+
+
+def _names(tags: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(name for name, _ in tags)
+
+
+def mirror(registry: CollectorRegistry) -> "asyncio.Task[Any]":
+    """Runs until it is cancelled."""
+    from ray.util import metrics
+
+    return asyncio.create_task(RayMirror(registry, metrics.Gauge).run(), name="ray-metrics")

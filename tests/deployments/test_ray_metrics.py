@@ -1,0 +1,69 @@
+"""What Ray is told of a gateway's metrics."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from deployments.ray_metrics import RayMirror
+
+
+class Ray:
+    """Takes what Ray's gauges would, and refuses what they would."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+
+    def gauge(self, name: str, tag_keys: tuple[str, ...]) -> Any:
+        ray = self
+
+        class One:
+            def set(self, value: float, tags: dict[str, str]) -> None:
+                assert set(tags) == set(tag_keys), name
+                ray.values[name, tuple(sorted(tags.items()))] = value
+
+        return One()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def shown(registry: CollectorRegistry) -> dict[Any, float]:
+    ray = Ray()
+    mirror = RayMirror(registry, ray.gauge)
+    mirror.show(mirror.read())
+    return ray.values
+
+
+def test_every_sample_is_told_by_its_own_name(registry: CollectorRegistry) -> None:
+    Counter("sluice_things", "Things.", ["model"], registry=registry).labels("m").inc(3)
+    Histogram("sluice_waits_seconds", "Waits.", buckets=(1, 2), registry=registry).observe(1.5)
+    values = shown(registry)
+    assert values["sluice_things_total", (("model", "m"),)] == 3
+    assert values["sluice_waits_seconds_bucket", (("le", "1.0"),)] == 0
+    assert values["sluice_waits_seconds_bucket", (("le", "2.0"),)] == 1
+    assert values["sluice_waits_seconds_sum", ()] == 1.5
+
+
+def test_rays_panels_of_language_models_find_their_names(registry: CollectorRegistry) -> None:
+    ended = Counter("sluice_inference_requests", "Ended.", ["model", "outcome"], registry=registry)
+    ended.labels("m", "ok").inc(2)
+    ended.labels("m", "error").inc(5)
+    values = shown(registry)
+    told = [(labels, value) for (name, labels), value in values.items() if name == "vllm_request_success_total"]
+    assert told == [((("model_name", "m"), ("outcome", "ok")), 2)]
+
+
+def test_what_is_gone_is_told_as_nothing(registry: CollectorRegistry) -> None:
+    gauge = Gauge("sluice_engine_kv_use_ratio", "Use.", ["engine"], registry=registry)
+    gauge.labels("a").set(0.5)
+    ray = Ray()
+    mirror = RayMirror(registry, ray.gauge)
+    mirror.show(mirror.read())
+    gauge.remove("a")
+    gauge.labels("b").set(0.25)
+    mirror.show(mirror.read())
+    told = {labels[0][1]: value for (_, labels), value in ray.values.items()}
+    assert told == {"a": 0, "b": 0.25}
