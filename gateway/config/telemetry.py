@@ -8,7 +8,7 @@ from gateway.config.types import Strict, UserPath
 
 
 class Traces(Strict):
-    """Where spans go; see docs/decisions/0013-telemetry.md. Off until there is an endpoint."""
+    """Where spans go; see docs/decisions/0015-telemetry.md. Off until there is an endpoint."""
 
     endpoint: str | None = Field(
         default=None, pattern=r"^https?://[^\s/]+", description="of an OTLP receiver, such as http://collector:4317"
