@@ -43,6 +43,7 @@ class Gateway:
         from gateway.app import GatewayApp
 
         self._gateway = GatewayApp(options.config, options.specs, ray.util.get_node_ip_address())
+        self._mirror = mirror(self._gateway.telemetry.metrics.registry)
 
         async def watch(model: str, on_change: Callable[[list[EngineCard]], None]) -> None:
             deployment = options.engine_deployments[model]
@@ -55,7 +56,6 @@ class Gateway:
             await handles[model].wake.remote()
 
         await self._gateway.open(watch, wake)
-        self._mirror = mirror(self._gateway.telemetry.metrics.registry)
 
     async def __serve_build_asgi_app__(self) -> App:
         return self._gateway.door
