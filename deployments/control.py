@@ -57,6 +57,10 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
     for gateway in gateways:
         health = "; ".join(gateway["problems"]) or "ready"
         console.print(f"gateway {gateway['gateway']}: {health}, {gateway['requests_in_flight']} requests in flight")
+        for warning in gateway.get("warnings", ()):
+            console.print(f"  warning: {warning}", markup=False)
+        if "limits" in gateway:
+            console.print(f"  {limits_line(gateway['limits'])}")
         table = Table(
             "model", "engine", "state", "format", "requests", "of them from here", "prompt tokens queued", box=None
         )
@@ -72,6 +76,15 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             for engine, reason in model["refused"].items():
                 table.add_row(model["name"], engine, f"refused: {reason}")
         console.print(table)
+
+
+def limits_line(limits: dict[str, Any]) -> str:
+    """Where one gateway counts, and whether it can, as its status has it."""
+    store = f"limits counted in {limits['store']}"
+    if limits["problem"]:
+        store += f", which does not answer ({'own share meanwhile' if limits['outage'] == 'share' else 'refusing'})"
+    by_address = "" if limits["by_address"] == "none" else f"; by address: {limits['by_address']}"
+    return f"{store}; {limits['open_reservations']} requests hold tokens{by_address}"
 
 
 def queue_line(admission: dict[str, Any]) -> str:

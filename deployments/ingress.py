@@ -58,7 +58,7 @@ class Gateway:
         await self._gateway.open(watch, wake)
 
     async def __serve_build_asgi_app__(self) -> App:
-        return self._gateway.door
+        return self._gateway.behind_haproxy
 
     async def record_replica_metadata(self) -> dict[str, Any]:
         return self._gateway.card.as_metadata()

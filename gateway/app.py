@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,9 +12,6 @@ import structlog
 from gateway import __version__
 from gateway.admission.admission import Admission
 from gateway.admission.ticket import Reason
-from gateway.audit.chain import Retention
-from gateway.audit.log import AuditLog
-from gateway.audit.record import Event
 from gateway.auth.keys import Principal, presented_key
 from gateway.auth.salt import tenant_salt
 from gateway.auth.store import KeyStore
@@ -24,8 +20,9 @@ from gateway.config.listen import Listen
 from gateway.console_feed import ConsoleFeed
 from gateway.drift_feed import DriftFeed
 from gateway.errors import Unauthenticated
+from gateway.gatekeeping import Gatekeeping
 from gateway.guard_front import GuardFront
-from gateway.http.asgi import Headers
+from gateway.http.asgi import App, Headers, without_address
 from gateway.http.door import Door
 from gateway.http.guard_api import GuardApi
 from gateway.http.health import Health
@@ -74,15 +71,15 @@ class GatewayApp:
         self._node_ip = node_ip
         self._gateway_id = uuid.uuid4().hex[:12]
         self._peer = Peer()
-        self._fronts = [ModelFront(spec, self._peer, config.gateway, self._on_poisoned) for spec in specs]
         self._backends: dict[str, ModelBackend] = {}
         self._tasks: list[asyncio.Future[None]] = []
         self._listeners: list[Listener] = []
         self._store = KeyStore(config.keys_file)
-        self._audit: AuditLog | None = None
         names = tuple(spec.name for spec in specs)
         self.telemetry = Telemetry(config, self._gateway_id, names, frozenset(ROUTES))
         self._metrics = self.telemetry.metrics
+        self._gate = Gatekeeping(config, self._gateway_id, self._metrics.registry)
+        self._fronts = [ModelFront(spec, self._peer, config.gateway, self._gate.on_poisoned) for spec in specs]
         self._drift: DriftFeed | None = None
         self._queues = QueueMetrics(self._metrics.registry, self._read_queues)
         self.telemetry.read_engines(lambda: {front.spec.name: _pool_reading(front.pool) for front in self._fronts})
@@ -90,18 +87,20 @@ class GatewayApp:
             front.pool.on_step = self.telemetry.steps.of(front.spec.name)
         scaling_metrics.ScalingMetrics(self._metrics.registry, config.autoscaling_folder, frozenset(names))
         salt = tenant_salt(config.state_dir / "tenant-salt")
-        self._guard = GuardFront(config, salt, self._metrics.registry, self._record)
-        self.health = Health(self._problems, self._fatal, lambda: self._guard.warnings)
+        self._guard = GuardFront(config, salt, self._metrics.registry, self._gate.record)
+        self.health = Health(self._problems, self._fatal, self._warnings)
         self.door = Door(
             backends=self._backends,
             authenticate=self._authenticate,
             salt=salt,
             policy=_policy(config),
+            meters=self._gate.meters,
             guarding=self._guard.guarding,
             tickets=Tickets(config.gateway.admission),
             health=self.health,
             max_body=config.gateway.surface.max_body,
             recorder=self.telemetry.recorder,
+            on_error=self._gate.on_error,
             on_start=self._queues.started,
             known=names,
             debug_headers=config.gateway.debug_headers,
@@ -115,10 +114,14 @@ class GatewayApp:
         management = self._listeners[0].url_at(self._node_ip)
         return wire.GatewayCard(self._gateway_id, self._peer.keys.public.decode(), management)
 
+    @property
+    def behind_haproxy(self) -> App:
+        """The door as Serve's HAProxy reaches it."""
+        return without_address(self.door)
+
     async def open(self, watch: Watch, wake: Wake = _never) -> None:
         gateway = self._config.gateway
-        self._audit = await asyncio.to_thread(_open_audit, self._config)
-        self._audit.record(Event.CONFIG_LOADED, digest=_digest(self._config), gateway=self._gateway_id)
+        await self._gate.open()
         if self._config.drift.enabled:
             self._drift = await asyncio.to_thread(DriftFeed, self._config, self._metrics)
         await self._guard.open()
@@ -216,8 +219,7 @@ class GatewayApp:
         await asyncio.to_thread(self.telemetry.close)
         if self._drift is not None:
             await asyncio.to_thread(self._drift.watch.close)
-        if self._audit is not None:
-            await asyncio.to_thread(self._audit.close)
+        await self._gate.close()
 
     def check(self) -> None:
         """Raises if this process cannot serve any more and must be replaced."""
@@ -232,7 +234,8 @@ class GatewayApp:
             "requests_in_flight": self.door.in_flight,
             "draining": self.door.draining,
             "problems": self._fatal() + self._problems(),
-            "warnings": self._guard.warnings,
+            "warnings": self._warnings(),
+            "limits": self._gate.status(),
             "guard": self._guard.status(),
             "autoscaling": scaling_metrics.read(self._config.autoscaling_folder),
             "models": [
@@ -259,13 +262,8 @@ class GatewayApp:
     def _read_queues(self) -> dict[str, QueueReading]:
         return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}
 
-    def _record(self, event: Event, **fields: object) -> None:
-        if self._audit is not None:
-            self._audit.record(event, gateway=self._gateway_id, **fields)
-
-    def _on_poisoned(self, model: str, request_id: str, deaths: int) -> None:
-        log.error("request_poisoned", model=model, request_id=request_id, engines=deaths)
-        self._record(Event.REQUEST_POISONED, model=model, request=request_id, count=deaths)
+    def _warnings(self) -> list[str]:
+        return self._gate.warnings() + self._guard.warnings
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []
@@ -365,15 +363,3 @@ def _engine_status(channel: EngineChannel) -> dict[str, Any]:
         "kv_use": round(channel.load.kv_use, 3),
         "faults": channel.breaker.faults if channel.breaker.half_open else 0,
     }
-
-
-def _open_audit(config: Config) -> AuditLog:
-    settings, (folder, vault) = config.audit, config.audit_folders
-    retention = Retention(
-        settings.rotate_size, settings.rotate_hours * 3600, settings.keep_days * 86400, settings.keep_files
-    )
-    return AuditLog.open(folder, "gateway", vault, retention=retention)
-
-
-def _digest(config: Config) -> str:
-    return hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:32]

@@ -135,32 +135,29 @@ def _verify(config: Config, console: Console) -> int:
 
 
 def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> int:
+    from gateway.audited_keys import AuditedKeys
     from gateway.auth.store import KeyStore
+    from gateway.key_table import key_table
 
     store, now = KeyStore(config.keys_file), time.time()
-    match arguments.verb:
-        case "create":
-            expires = None if arguments.days is None else now + arguments.days * 86400
-            scopes = frozenset(arguments.scope or ("inference", "models"))
-            record, plaintext = store.create(
-                name=arguments.name,
-                tenant=arguments.tenant,
-                tier=arguments.tier,
-                scopes=scopes,
-                now=now,
-                expires=expires,
-            )
-            console.print(plaintext, markup=False)
-            console.print(
-                f"[dim]key {record.id} for tenant {record.tenant}; only its hash is kept, so save it now[/dim]"
-            )
-        case "list":
-            from gateway.key_table import key_table
-
-            console.print(key_table(store.list(), now))
-        case "revoke":
-            store.revoke(arguments.id, now)
+    if arguments.verb == "list":
+        console.print(key_table(store.list(), now))
+        return 0
+    with AuditedKeys.open(config, store, through="cli") as keys:
+        if arguments.verb == "revoke":
+            keys.revoke(arguments.id, now)
             console.print(f"revoked {arguments.id}")
+            return 0
+        record, plaintext = keys.create(
+            name=arguments.name,
+            tenant=arguments.tenant,
+            tier=arguments.tier,
+            scopes=frozenset(arguments.scope or ("inference", "models")),
+            now=now,
+            expires=None if arguments.days is None else now + arguments.days * 86400,
+        )
+    console.print(plaintext, markup=False)
+    console.print(f"[dim]key {record.id} for tenant {record.tenant}; only its hash is kept, so save it now[/dim]")
     return 0
 
 

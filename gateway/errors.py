@@ -20,6 +20,7 @@ SluiceError
 │   ├── BodyTooLarge               413
 │   ├── UnsupportedMediaType       415
 │   ├── RateLimited                429
+│   │   ├── QuotaExhausted         429
 │   │   ├── KeyBusy                429
 │   │   └── TenantQueueFull        429
 │   ├── Unavailable                503, and always a Retry-After
@@ -146,6 +147,10 @@ class RateLimited(HttpError):
     """A request window, token budget or leak budget of this key or tenant is used up."""
 
 
+class QuotaExhausted(RateLimited):
+    """A budget that never refills is used up: no retry helps."""
+
+
 class KeyBusy(RateLimited):
     """The key has as many requests waiting and running as it may have."""
 
@@ -258,6 +263,7 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         BodyTooLarge: Face(413, "invalid_request_error", "request_too_large", retryable=False),
         UnsupportedMediaType: Face(415, "invalid_request_error", "unsupported_media_type", retryable=False),
         RateLimited: Face(429, "rate_limit_error", "rate_limit_exceeded", retryable=True),
+        QuotaExhausted: Face(429, "insufficient_quota", "insufficient_quota", retryable=False),
         KeyBusy: Face(429, "rate_limit_error", "key_concurrency", retryable=True),
         TenantQueueFull: Face(429, "rate_limit_error", "tenant_queue", retryable=True),
         Unavailable: Face(503, "server_error", "service_unavailable", retryable=True),

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from gateway.audited_keys import AuditedKeys
 from gateway.auth.store import KeyStore
 from gateway.config import Config
 
@@ -32,9 +33,15 @@ def first_key(config: Config, now: float) -> ShownKey | None:
     usable = [key for key in store.list() if key.revoked is None and (key.expires is None or key.expires > now)]
     if usable:
         return ShownKey(usable[0].id, None)
-    record, plaintext = store.create(
-        name="first start", tenant="default", scopes=("inference", "models", "metrics", "admin"), now=now
-    )
+    with AuditedKeys.open(config, store, through="first-start") as keys:
+        record, plaintext = keys.create(
+            name="first start",
+            tenant="default",
+            tier="standard",
+            scopes=frozenset(("inference", "models", "metrics", "admin")),
+            now=now,
+            expires=None,
+        )
     return ShownKey(record.id, plaintext)
 
 

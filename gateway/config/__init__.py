@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gateway.config.drift import Drift
 from gateway.config.guard import Guard
+from gateway.config.limits import Limits
 from gateway.config.listen import HAProxy, Listen, Management, Surface, is_loopback
 from gateway.config.models import Model
 from gateway.config.telemetry import Telemetry
@@ -71,6 +72,7 @@ class Config(Strict):
     gateway: Gateway = Gateway()
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
+    limits: Limits = Limits()
     audit: Audit = Audit()
     telemetry: Telemetry = Telemetry()
     drift: Drift = Drift()
@@ -109,10 +111,11 @@ class Config(Strict):
         return self
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "Config":
+    def _names_are_consistent(self) -> "Config":
         names = [re.sub(r"[^A-Za-z0-9_]", "-", model.name) for model in self.models]
         if len(set(names)) != len(names):
             raise ValueError("two models have the same name, or names that differ only in punctuation")
+        self.limits.check_models(model.name for model in self.models)
         return self
 
 

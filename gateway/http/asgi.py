@@ -17,3 +17,12 @@ def header(headers: Headers, name: bytes) -> bytes | None:
         if key == name:
             return value
     return None
+
+
+def without_address(app: App) -> App:
+    """The same app behind a proxy that does not tell from whom a request comes, as Ray's HAProxy does not."""
+
+    async def unaddressed(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "client": None}, receive, send)
+
+    return unaddressed

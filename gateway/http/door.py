@@ -19,10 +19,11 @@ from gateway.http.body import ClientGone, read_json
 from gateway.http.disconnect import while_connected
 from gateway.http.guarding import Guarding, Watch
 from gateway.http.health import Health
+from gateway.http.metering import Meter, Meters
 from gateway.http.models import model_list, one_model
 from gateway.http.reply import Reply
 from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, admit_anything, match
-from gateway.http.tickets import Tickets
+from gateway.http.tickets import Tickets, named_limit
 from gateway.http.turnstile import Turnstile
 from gateway.pool.context import RequestContext, current
 from gateway.telemetry.record import RequestRecord
@@ -77,12 +78,14 @@ class Door:
     authenticate: Callable[[Headers], Caller]
     salt: Callable[[str], str]
     policy: SurfacePolicy
+    meters: Meters
     tickets: Tickets
     guarding: Guarding
     health: Health
     max_body: int
     body_timeout_s: float = 60.0
     recorder: Recorder = field(default_factory=Recorder)
+    on_error: Callable[[SluiceError, str, Meter], None] = lambda _error, _path, _meter: None
     on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
     debug_headers: bool = False
@@ -133,14 +136,15 @@ class Door:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = self.recorder.begin(scope["method"], scope["headers"])
-        reply = Reply(send, record.request_id)
-        watch = self.guarding.watch()
+        reply, watch, meter = Reply(send, record.request_id), self.guarding.watch(), self.meters.meter(scope)
+        reply.late = lambda: meter.headers
         me = asyncio.current_task()
         assert me is not None
         self._running.add(me)
         self.in_flight += 1
         try:
-            await self._serve(scope, receive, reply, record, watch)
+            with meter:
+                await self._serve(scope, receive, reply, record, watch, meter)
         except ClientGone:
             reply.status = reply.status or 499
         except SluiceError as err:
@@ -158,15 +162,21 @@ class Door:
             self.in_flight -= 1
             watch.end(reply.status or 499)
             record.guard = watch.level.label if watch.level else ""
+            if reply.failure is not None:
+                self.on_error(reply.failure, scope["path"], meter)
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
-    async def _serve(self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch, meter: Meter
+    ) -> None:
         headers: Headers = scope["headers"]
         route = match(scope["method"], scope["path"])
         record.path = route.path
         reply.dialect, reply.events = route.dialect, route.events
+        await meter.arrive()
         caller = self.authenticate(headers)
         record.key, record.tenant, record.tier = caller.key_id, caller.tenant, caller.tier
+        await meter.enter(caller)
         if route.scope not in caller.scopes:
             raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
         record.mark("auth")
@@ -196,10 +206,14 @@ class Door:
         record.legs = context.legs
         current.set(context)
         if self.debug_headers:
-            reply.late = lambda: [(ROUTE, context.route.encode())] if context.route else []
+            reply.late = lambda: meter.headers + ([(ROUTE, context.route.encode())] if context.route else [])
         ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
         record.priority = ticket.priority
         record.mark("validate")
+        bounded = named_limit(admitted.body) is not None
+        if await meter.check(backend.name, ticket.max_completion_tokens * admitted.sequences if bounded else None):
+            context.meter = meter
+        record.mark("limits")
         work = self._answer(backend, ticket, route, admitted, reply, context, record, watch)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone

@@ -55,13 +55,18 @@ def sse_event(err: SluiceError, events: Events, *, request_id: str | None = None
 
 
 def headers(err: SluiceError) -> list[tuple[bytes, bytes]]:
-    """Content type, Retry-After in whole seconds rounded up, and what the error itself carries (Allow)."""
+    """Content type, Retry-After in whole seconds rounded up, and what the error itself carries (Allow).
+
+    Clients of OpenAI and Anthropic repeat every 429 and 5xx by themselves unless `x-should-retry` tells them not to.
+    """
     face = face_of(err)
     out = [(b"content-type", b"application/json")]
     if face.status == 401:
         out.append((b"www-authenticate", b"Bearer"))
     if err.retry_after is not None:
         out.append((b"retry-after", b"%d" % max(1, math.ceil(err.retry_after))))
+    elif face.status == 429 or (face.status >= 500 and not face.retryable):
+        out.append((b"x-should-retry", b"false"))
     out.extend((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in err.headers)
     return out
 

@@ -19,7 +19,8 @@ KEPT_HEADERS = (b"content-type", b"content-length")
 class Relay:
     """One request's way through vLLM's app. Nothing of the client's own headers goes along.
 
-    The status line waits for the first chunk: a stream that begins with an error is still an answer with an error's status.
+    The status line waits for the first chunk, and until the request's tokens are reserved (the Responses route speaks before that):
+    a stream that begins with an error is still an answer with an error's status.
     """
 
     def __init__(self, app: App, reply: Reply, context: RequestContext) -> None:
@@ -28,6 +29,7 @@ class Relay:
         self._context = context
         self._start: Message = {}
         self._failed: list[bytes] = []
+        self._held: list[bytes] = []
 
     async def run(self, path: str, body: dict[str, Any]) -> None:
         payload = msgspec.json.encode(body)
@@ -84,9 +86,16 @@ class Relay:
             self._failed.append(chunk)
             if not more:
                 await self._reply.error(self._error(vllm_error(status, b"".join(self._failed))))
+        elif self._context.failure is not None and not self._reply.status:
+            await self._reply.error(self._context.failure)
         elif chunk.startswith(ERROR_CHUNKS):
             await self._reply.error(self._error(vllm_error_event(chunk)))
+        elif more and self._context.meter is not None and not self._context.meter.decided:
+            self._held.append(chunk)
         elif not self._reply.ended:
+            if self._held:
+                chunk = b"".join([*self._held, chunk])
+                self._held.clear()
             if not self._reply.status:
                 kept = [(name, value) for name, value in self._start["headers"] if name in KEPT_HEADERS]
                 await self._reply.start(status, kept)

@@ -132,9 +132,11 @@ def _size(told: Mapping[bytes, bytes], admitted: Admitted) -> int:
     return int(length) if _is_number(length) else len(msgspec.json.encode(admitted.body))
 
 
+def named_limit(body: Mapping[str, object]) -> int | None:
+    """The most tokens of one choice, if the request says so."""
+    return next((limit for name in LIMITS if type(limit := body.get(name)) is int), None)
+
+
 def _limit(body: Mapping[str, object], max_model_len: int) -> int:
-    for name in LIMITS:
-        limit = body.get(name)
-        if type(limit) is int:
-            return min(limit, max_model_len)
-    return max_model_len
+    limit = named_limit(body)
+    return max_model_len if limit is None else min(limit, max_model_len)

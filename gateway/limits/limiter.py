@@ -20,13 +20,14 @@ A gateway that dies gives back what it had reserved within `lease_s`, but for wh
 import asyncio
 import contextlib
 import itertools
+import math
 import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, Literal, NamedTuple
 
-from gateway.limits.budgets import Meter, full_in
+from gateway.limits.budgets import Meter, full_in, wait_for
 from gateway.limits.headers import State
 from gateway.limits.local_budgets import LocalBudgets
 from gateway.limits.policy import Policy, Subject, TokenRule, scaled
@@ -84,6 +85,15 @@ class Limiter:
         """For budgets that must never be exceeded: asks the shared store itself, and fails as it does."""
         return self._budgets if self._shared is None else self._shared.budgets
 
+    @property
+    def chunk(self) -> int:
+        return self._settings.chunk
+
+    @property
+    def open_reservations(self) -> int:
+        """Requests whose tokens are reserved and not settled yet."""
+        return len(self._open)
+
     def open(self) -> None:
         self._spawn(self._settlement.run())
         self._spawn(self._renew())
@@ -119,18 +129,52 @@ class Limiter:
         self, subject: Subject, policy: Policy, model: str, prompt: int, completion: int | None
     ) -> Permit | Refused:
         """`completion`: the most tokens that can be generated, over all choices; None if the request names no bound."""
-        rules = policy.rules(model)
-        permit = Permit(subject, rules, self._ended, self._low)
-        if not rules:
-            return permit
-        most = prompt + (self._settings.chunk if completion is None else completion)
-        refused = await self._extend(permit, most)
-        if refused is not None:
-            return refused
-        if completion is None:
+        permit = self.permit(subject, policy, model)
+        refused = await self.extend(permit, prompt, completion)
+        return permit if refused is None else refused
+
+    def permit(self, subject: Subject, policy: Policy, model: str) -> Permit:
+        """One for nothing yet: `extend` reserves what it is for."""
+        return Permit(subject, policy.rules(model), self._ended, self._low)
+
+    async def extend(self, permit: Permit, prompt: int, completion: int | None) -> Refused | None:
+        """Reserves for one more prompt of a request what `reserve` does for the first."""
+        if not permit.rules:
+            return None
+        refused = await self._extend(permit, prompt + (self._settings.chunk if completion is None else completion))
+        if refused is None and completion is None:
             permit.low_water = permit.allowance - self._settings.chunk / 2
-        self._open.add(permit)
-        return permit
+        return refused
+
+    async def check(self, subject: Subject, policy: Policy, model: str, least: int) -> Refused | None:
+        """Whether a request that will reserve at least so many tokens is in vain, told before any work is done for it.
+
+        The shared store is asked only if, by what this gateway has last heard of it, there is not enough left.
+        """
+        if not (rules := policy.rules(model)):
+            return None
+        claims, share = [rule.claim(subject) for rule in rules], self._settings.share
+        own, now = scaled(claims, share), self._clock()
+        shared = self._asked()
+        if shared is None and self._refuses():
+            return _unavailable(self._settings.retry_s)
+        scale = 1.0 if shared is None else share
+        used = self._budgets.levels(subject.tenant, own, now)
+        hindrance = _hindrance(own, used, least * scale, now)
+        if hindrance is not None and shared is not None:
+            try:
+                used = await shared.budgets.used(subject.tenant, claims)
+            except StoreUnavailable as exc:
+                self._circuit.trip(exc)
+                return None
+            self._budgets.note(subject.tenant, own, [tokens * share for tokens in used])
+            own, hindrance = claims, _hindrance(claims, used, least, now)
+        if hindrance is None:
+            return None
+        place, wait = hindrance
+        whole = (own if self._shared is None else claims)[place].budget.limit
+        wait = self._settings.retry_s if math.isinf(wait) else wait
+        return _denied(rules[place], least, whole, wait, _state(own[place], used[place], now))
 
     async def _extend(self, permit: Permit, tokens: int) -> Refused | None:
         """Adds a part to the permit, or says why not."""
@@ -166,6 +210,11 @@ class Limiter:
             return _denied(permit.rules[answer.claim], part.tokens, whole, wait, states[answer.claim])
         permit.parts.append(part)
         permit.tokens = min(states, key=lambda state: state.remaining)
+        if permit.ended:
+            # The request ended while its tokens were being reserved.
+            self._settlement.settle(permit.subject.tenant, part, 0)
+        else:
+            self._open.add(permit)
         return None
 
     def _low(self, permit: Permit) -> None:
@@ -176,9 +225,6 @@ class Limiter:
         refused = await self._extend(permit, self._settings.chunk)
         if refused is not None:
             permit.exhausted = refused.reason
-        elif permit.ended:
-            # The stream ended while its next tokens were being reserved.
-            self._settlement.settle(permit.subject.tenant, permit.parts[-1], 0)
         else:
             permit.low_water = permit.allowance - self._settings.chunk / 2
 
@@ -225,6 +271,13 @@ def _entered(found: Passed | Full | None) -> State | Refused | None:
     message = f"Too many requests for this {found.rule.scope}: the limit is {item}."
     state = State(item.amount, 0, found.reset_s)
     return Refused(Reason.REQUESTS, message, found.wait_s, found.rule.scope, requests=state)
+
+
+def _hindrance(claims: Sequence[Claim], used: Sequence[float], tokens: float, now: float) -> tuple[int, float] | None:
+    """Which budget stands in the way longest, and for how many seconds; infinitely many if for ever."""
+    waits = [wait_for(claim.budget, Meter(level, now), tokens, now) for claim, level in zip(claims, used, strict=True)]
+    longest = max((math.inf if wait is None else wait, place) for place, wait in enumerate(waits))
+    return None if longest[0] == 0 else (longest[1], longest[0])
 
 
 def _denied(rule: TokenRule, tokens: int, limit: int, wait_s: float, state: State) -> Refused:

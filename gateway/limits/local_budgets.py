@@ -50,7 +50,7 @@ class LocalBudgets:
             waits = [wait_for(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
             if any(wait != 0 for wait in waits):
                 longest = max(range(len(waits)), key=lambda i: math.inf if (wait := waits[i]) is None else wait)
-                return Denied(longest, waits[longest], self._used(tenant, claims, now))
+                return Denied(longest, waits[longest], self.levels(tenant, claims, now))
             meters = [charged(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
             for claim, meter in zip(claims, meters, strict=True):
                 self._set(tenant, claim, meter)
@@ -58,7 +58,7 @@ class LocalBudgets:
             self._open[tenant, reservation] = _Reservation(tuple(claims), tokens, now, until)
             heapq.heappush(self._leases, (until, (tenant, reservation)))
             return Granted(tuple(meter.used for meter in meters))
-        return Granted(self._used(tenant, claims, now))
+        return Granted(self.levels(tenant, claims, now))
 
     async def settle(self, tenant: str, used: Mapping[str, int], now: float | None = None) -> None:
         now = self._clock() if now is None else now
@@ -86,7 +86,10 @@ class LocalBudgets:
     async def used(self, tenant: str, claims: Sequence[Claim], now: float | None = None) -> tuple[float, ...]:
         now = self._clock() if now is None else now
         self._end_leases(now)
-        return self._used(tenant, claims, now)
+        return self.levels(tenant, claims, now)
+
+    def levels(self, tenant: str, claims: Sequence[Claim], now: float) -> tuple[float, ...]:
+        return tuple(level(claim.budget, self._meter(tenant, claim), now) for claim in claims)
 
     def note(self, tenant: str, claims: Sequence[Claim], used: Sequence[float], now: float | None = None) -> None:
         """What another store counts, so that this one can go on from there."""
@@ -108,9 +111,6 @@ class LocalBudgets:
         if len(self._meters) > 2 * self._swept + 1000:
             self._sweep(meter.at)
         self._meters[tenant, claim.meter] = (claim.budget, meter)
-
-    def _used(self, tenant: str, claims: Sequence[Claim], now: float) -> tuple[float, ...]:
-        return tuple(level(claim.budget, self._meter(tenant, claim), now) for claim in claims)
 
     def _settle(self, tenant: str, known: _Reservation, tokens: int, now: float) -> None:
         for claim in known.claims:

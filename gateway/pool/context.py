@@ -30,17 +30,31 @@ class Work(Protocol):
     def generated(self, tokens: int) -> None: ...
 
 
+class Meter(Protocol):
+    """Who pays for a request's tokens. `reserve` is asked once for each prompt, before an engine gets it: the error refuses it.
+    `decided`: it has been, and has answered. `spend` is told of tokens as they come, and says why the request must end with them,
+    if it must.
+    """
+
+    @property
+    def decided(self) -> bool: ...
+    async def reserve(self, prompt: int, completion: int) -> SluiceError | None: ...
+    def started(self) -> None: ...
+    def spend(self, tokens: int) -> str | None: ...
+
+
 @dataclass(slots=True)
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
-    `tap` gets all its outputs but the last. `failure`: why the pool ended it. Requests of one
-    `session` prefer one engine. `trace`: W3C headers that go with it to the engine. `legs`: its attempts so far.
+    `tap` gets all its outputs but the last. `meter`: None if nobody counts its tokens. `failure`: why the pool ended it. Requests
+    of one `session` prefer one engine. `trace`: W3C headers that go with it to the engine. `legs`: its attempts so far.
     """
 
     cache_salt: str | None = None
     direct: bool = False
     tap: Tap | None = None
     work: Work | None = None
+    meter: Meter | None = None
     session: str | None = None
     trace: dict[str, str] | None = None
     legs: list[Leg] = field(default_factory=list)

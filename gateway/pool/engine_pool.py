@@ -140,6 +140,12 @@ class EnginePool:
         for channel, ids in by_channel.items():
             await channel.tell(wire.ABORT, ids)
 
+    async def refuse(self, request_id: str, context: RequestContext, error: SluiceError) -> None:
+        """Instead of `add`; what else the context has running ends with it."""
+        context.failure = error
+        await self.abort(others := [one.request_id for one in self._flights.values() if one.context is context])
+        self._outbox.put_nowait(self._codec.failed([request_id, *others]))
+
     async def outputs(self) -> Any:
         return await self._outbox.get()
 
@@ -170,8 +176,9 @@ class EnginePool:
                 failed.add(channel)
                 flight.end_leg("unsent", time.monotonic())
                 if flight.channel is channel:
-                    self._unload(flight)
+                    flight.unload()
                     continue
+            flight.note_start()
             return
         if flight.rival is not None:
             self._withdraw(flight)
@@ -216,7 +223,7 @@ class EnginePool:
         flight.rival = winner.rival = None
         flight.end_leg("withdrawn", time.monotonic())
         self._flights.pop(wire_id, None)
-        self._unload(flight)
+        flight.unload()
         self._names[winner.request_id] = winner.wire_id
         if channel is not None:
             self._chore(channel.tell(wire.ABORT, [wire_id.encode()]))
@@ -338,6 +345,8 @@ class EnginePool:
         try:
             if flight.take(output):
                 mine.append(output)
+                if flight.pay(output, self._codec.cut) and flight.channel is not None:
+                    self._chore(flight.channel.tell(wire.ABORT, [flight.wire_id.encode()]))
         except DivergedError as exc:
             log.warning(
                 "replay_diverged", engine=flight.leg and flight.leg.engine, request=flight.request_id, where=str(exc)
@@ -371,19 +380,10 @@ class EnginePool:
             flight.note_end()
         self._names.pop(flight.request_id, None)
         channel = flight.channel
-        self._unload(flight)
+        flight.unload()
         if channel is not None:
             self._retire(channel)
         return channel
-
-    def _unload(self, flight: Flight) -> None:
-        if flight.channel is not None:
-            flight.channel.requests -= 1
-            if not flight.started:
-                flight.channel.prefill_tokens -= flight.prompt_tokens
-                if flight.probe:
-                    flight.channel.breaker.probing = False
-            flight.channel = None
 
     def _retire(self, channel: EngineChannel) -> None:
         """Close a channel that Serve no longer lists, once nothing is on it and nobody can need it."""

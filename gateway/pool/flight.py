@@ -1,6 +1,7 @@
 """One request's way through the pool: what its stream has got so far, and which attempt at it is under way."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,29 @@ class Flight:
     @property
     def work(self) -> Work | None:
         return self.context.work if self.context is not None else None
+
+    def pay(self, output: Any, cut: Callable[[Any, str], None]) -> bool:
+        """For the tokens of an output. True: there are no more to pay with, and `cut` made it the last."""
+        meter = self.context.meter if self.context is not None else None
+        reason = None if meter is None else meter.spend(len(output.new_token_ids))
+        if reason is None or output.finish_reason is not None:
+            return False
+        cut(output, reason)
+        return True
+
+    def unload(self) -> None:
+        """Off its engine."""
+        if self.channel is not None:
+            self.channel.requests -= 1
+            if not self.started:
+                self.channel.prefill_tokens -= self.prompt_tokens
+                if self.probe:
+                    self.channel.breaker.probing = False
+            self.channel = None
+
+    def note_start(self) -> None:
+        if self.context is not None and self.context.meter is not None:
+            self.context.meter.started()
 
     def note_prefill(self) -> None:
         """At the first output, or at the end if there was none."""

@@ -22,6 +22,9 @@ class Codec(Protocol):
     def encode_request(self, request: Any) -> Sequence[Any]: ...
     def decode_outputs(self, frames: Sequence[Any]) -> Any: ...
     def failed(self, request_ids: Iterable[str]) -> Any: ...
+    def cut(self, output: Any, reason: str) -> None:
+        """Make it the last of its request."""
+
     def resumed(self, request: Any, tokens: list[int]) -> tuple[Any, int]:
         """The request that makes another engine go on after `tokens`, and how many of these its answer repeats first."""
 

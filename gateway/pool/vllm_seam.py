@@ -26,8 +26,9 @@ from vllm.v1.engine.output_processor import OutputProcessor, RequestState
 from vllm.v1.executor import Executor
 from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 
+from gateway.errors import SluiceError
 from gateway.pool.closed_channels import check_closed
-from gateway.pool.context import Tap, current
+from gateway.pool.context import RequestContext, Tap, current
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.forced_prefix import FORCED, continuable
 
@@ -74,6 +75,10 @@ class GatewayCodec:
         prompt = [*request.prompt_token_ids, *tokens]
         return msgspec.structs.replace(request, prompt_token_ids=prompt, sampling_params=params), 0
 
+    def cut(self, output: EngineCoreOutput, reason: str) -> None:
+        """As if the request had asked for no more tokens; all of vLLM's routes hand `stop_reason` on, or drop it."""
+        output.finish_reason, output.stop_reason = FinishReason.LENGTH, reason
+
     def failed(self, request_ids: Iterable[str]) -> EngineCoreOutputs:
         outputs = [EngineCoreOutput(rid, [], finish_reason=FinishReason.ERROR) for rid in request_ids]
         return EngineCoreOutputs(outputs=outputs)
@@ -105,15 +110,25 @@ class PooledCore(EngineCoreClient):
         return outputs
 
     async def add_request_async(self, request: EngineCoreRequest) -> None:
-        context = current.get()
+        context, prompt = current.get(), len(request.prompt_token_ids or ())
         if context is not None:
             if context.cache_salt is not None:
                 request.cache_salt = context.cache_salt
             request.trace_headers = context.trace
-            if context.tap is not None and self._output_processor is not None:
-                state = self._output_processor.request_states[request.request_id]
+        if context is None or self._output_processor is None:
+            return await self._pool.add(request.request_id, request, prompt, context)
+        state = self._output_processor.request_states[request.request_id]
+        try:
+            if (error := await _refusal(state, prompt, context)) is not None:
+                return await self._pool.refuse(request.request_id, context, error)
+            if context.tap is not None:
                 _divert(state, context.tap, self._unwritten)
-        await self._pool.add(request.request_id, request, len(request.prompt_token_ids or ()), context)
+            await self._pool.add(request.request_id, request, prompt, context)
+        except BaseException:
+            if state.parent_req is None:
+                # vLLM knows it already, and takes back by itself only a request for several choices.
+                self._output_processor.abort_requests([request.request_id], internal=True)
+            raise
 
     async def abort_requests_async(self, request_ids: list[str]) -> None:
         await self._pool.abort(request_ids)
@@ -129,6 +144,14 @@ class PooledCore(EngineCoreClient):
 
     def shutdown(self, timeout: float | None = None) -> None:
         del timeout
+
+
+async def _refusal(state: RequestState, prompt: int, context: RequestContext) -> SluiceError | None:
+    """The first of a prompt's choices reserves for all of them; the others only hear what became of it."""
+    if context.meter is None or state.request_index > 0:
+        return context.failure
+    choices = 1 if state.parent_req is None else state.parent_req.sampling_params.n
+    return await context.meter.reserve(prompt, (state.max_tokens_param or 0) * choices)
 
 
 def _divert(state: RequestState, tap: Tap, unwritten: dict[Tap, None]) -> None:

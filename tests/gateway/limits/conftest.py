@@ -18,11 +18,13 @@ class RedisServer:
     process: subprocess.Popen[bytes]
 
 
-def start_redis(folder: Path) -> RedisServer:
+def start_redis(folder: Path, port: int = 0) -> RedisServer:
+    """On any free port if none is named."""
     program = shutil.which("redis-server")
     assert program is not None, "these tests need redis-server on PATH (Debian, Ubuntu: apt-get install redis-server)"
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],

@@ -29,13 +29,14 @@ def config(
     gateway["failover"] = {"park_s": 1.5}
     gateway |= changes
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
-    sections = {"models": models, "gateway": gateway, "telemetry": telemetry or {}, "drift": drift or {}}
+    sections = {"models": models, "limits": gateway.pop("limits", {}), "gateway": gateway}
+    sections |= {"telemetry": telemetry or {}, "drift": drift or {}}
     return Config.model_validate({"state_dir": str(folder), **sections})
 
 
 class Front:
-    """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section. Engines' clocks are
-    ahead by `skew_s`; those that are `automatic` answer by themselves.
+    """`sequences` is what each engine says that it runs at once; `gateway` are settings of that section, and `limits`. Engines'
+    clocks are ahead by `skew_s`; those that are `automatic` answer by themselves.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ async def test_a_stream_that_waits_is_kept_alive_and_then_is_as_any_other(front:
 
 def shape(stream: str) -> list[str]:
     """What does not change from one stream to the next: event names, and each event's keys."""
-    lines = [line for line in stream.split("\n") if line]
+    lines = [line for line in stream.split("\n") if line and not line.startswith(":")]
     return [str(sorted(json.loads(line[6:]))) if line.startswith("data: {") else line for line in lines]
 
 

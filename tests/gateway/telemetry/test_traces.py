@@ -121,7 +121,7 @@ async def test_a_sampled_request_is_one_trace_from_its_client_to_the_engines_ste
         (span for span in over_grpc.values() if span.parent == root.id), key=lambda span: (span.begin, span.end)
     )
     assert [span.name for span in stages] == [
-        "auth", "receive", "validate", "admission", "render", "route", "engine", "finish",
+        "auth", "receive", "validate", "limits", "admission", "render", "route", "engine", "finish",
     ]  # fmt: skip
     assert (root.parent, root.kind, root.status) == (SPAN, SERVER, 0)
     assert begun <= root.begin < root.end <= ended
