@@ -11,7 +11,7 @@ pytest.importorskip("playwright")
 
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-DESKTOP, PHONE = {"width": 1360, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 PATIENCE_MS = 20_000
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -12,6 +12,8 @@ export function duration(seconds) {
   return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} days`;
 }
 
+export const ago = (seconds) => (seconds < 1 ? "now" : `${duration(seconds)} ago`);
+
 export function number(value, digits = 1) {
   if (value === null || value === undefined) return "–";
   if (Math.abs(value) >= 10000) return `${new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value)}`;

@@ -16,6 +16,7 @@ export function render(root, state) {
   const picked = chosen ? [chosen] : names;
   show(root,
     h("div", { class: "bar-top" }, h("h1", null, "Overview"), filter(names, root, state)),
+    (snapshot.status.warnings ?? []).map((warning) => h("p", { class: "note warn" }, warning)),
     h("div", { class: "tiles" }, tiles(history, picked, snapshot.status)),
     h("div", { class: "charts" }, ["Output tokens per second", "Requests running and waiting", "Time to first token", "Between two tokens"]
       .map((title) => card(title, h("div", { class: "chart", "data-own": true, "data-chart": title })))),

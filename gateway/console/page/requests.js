@@ -2,7 +2,7 @@
 
 import { h, show } from "./dom.js";
 import { read } from "./api.js";
-import { duration, number } from "./format.js";
+import { ago, duration, number } from "./format.js";
 import { pill, table, tone } from "./parts.js";
 import { waterfall } from "./waterfall.js";
 
@@ -18,7 +18,7 @@ export function render(root, state) {
     h("div", { id: "trace", "data-own": true }),
     table("Requests", ["Ended", "Model", "Tenant", "Outcome", "First token", "Whole", "Prompt", "Output", "Trace"], rows.map((one) => ({
       key: one.id, cells: [
-        `${duration(one.ago_s)} ago`, one.model || one.path, one.tenant || "–",
+        ago(one.ago_s), one.model || one.path, one.tenant || "–",
         h("span", null, pill(one.outcome === "ok" ? "ok" : `${one.status} ${one.error || one.outcome}`, tone(one.outcome)), one.failovers ? pill(`${one.failovers} failover`, "warn") : null),
         duration(one.first_token_s), duration(one.seconds),
         h("span", { title: `${one.cached_tokens} of them cached` }, number(one.prompt_tokens)), number(one.completion_tokens),

@@ -1,7 +1,7 @@
 // Who uses the service: traffic, budgets, and the guard's level with its reasons.
 
 import { h, show } from "./dom.js";
-import { duration, moment, number, percent, words } from "./format.js";
+import { ago, moment, number, percent, words } from "./format.js";
 import { card, facts, meter, pill, table } from "./parts.js";
 
 const LEVELS = { observe: "good", strip: "warn", throttle: "warn", verify: "bad", quarantine: "bad" };
@@ -15,9 +15,9 @@ export function render(root, state) {
       key: one.tenant, cells: [
         h("b", null, one.tenant), one.tiers.join(", "), h("span", { title: one.keys.join(", ") }, one.keys.length),
         number(Object.values(one.outcomes).reduce((sum, count) => sum + count, 0), 0), tally(one.outcomes.refused, "warn"), tally(one.outcomes.error, "bad"),
-        number(one.prompt_tokens), number(one.completion_tokens), `${duration(one.ago_s)} ago`,
+        number(one.prompt_tokens), number(one.completion_tokens), ago(one.ago_s),
       ] })), "No request of a known key has ended yet."),
-    budgets ? budgetPart(budgets) : null,
+    budgets === null ? h("p", { class: "note warn" }, "Token budgets cannot be read at the moment.") : budgets?.length ? budgetPart(budgets) : null,
     status.guard ? guardPart(status.guard) : null);
 }
 
