@@ -47,8 +47,12 @@ class Guarded(Front):
         self.key_id = own.id
         friend, self.friend_key = store.create(name="f", tenant="friend", now=0)
         self.friend_id = friend.id
-        self.engine = Engine("engine-1", ScriptedCore(automatic=True))
+        self._scripted, self.engine = self.engine, Engine("engine-1", ScriptedCore(automatic=True))
         self.guard = self.app._guard._guard
+
+    async def open(self) -> None:
+        await self._scripted.stop()
+        await super().open()
 
     def put(self, level: Level) -> None:
         """As if the evidence had said so."""
