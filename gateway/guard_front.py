@@ -22,6 +22,7 @@ from gateway.guard.file_store import FileStore
 from gateway.guard.guard import Guard, told
 from gateway.guard.leak_budgets import LeakBudgets
 from gateway.guard.leaks import Shape
+from gateway.guard.redis_store import RedisStore
 from gateway.guard.response import Rules
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
@@ -141,7 +142,10 @@ class GuardFront:
 
 
 def _store(config: Config) -> GuardStore:
-    return FileStore(config.state_dir / "guard.sqlite")
+    """Where the limits are shared, the guard's state is too."""
+    if config.limits.redis is None:
+        return FileStore(config.state_dir / "guard.sqlite")
+    return RedisStore(config.limits.redis.get_secret_value(), config.limits.timeout_ms / 1000)
 
 
 def _detector(config: Config, secret: str) -> Detector:
@@ -171,4 +175,4 @@ def _rules(config: Config, enforce: LevelName) -> Rules:
 
 
 def _tiers(config: Config) -> set[str]:
-    return {"standard", *config.gateway.admission.tiers}
+    return {"standard", *config.gateway.admission.tiers, *config.limits.tiers}

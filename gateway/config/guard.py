@@ -53,7 +53,6 @@ class Guard(Strict):
     links: tuple[Annotated[tuple[str, ...], AfterValidator(_of_two)], ...] = Field(
         default=(), description="tenants that are one customer: they share budgets, and count as one"
     )
-    redis_timeout_s: float = Field(default=0.25, gt=0)
     queue: int = Field(
         default=2048, ge=1, description="requests that may wait to be looked at; beyond it they are only counted"
     )

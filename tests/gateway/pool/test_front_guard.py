@@ -1,7 +1,7 @@
 """The guard at a real gateway's door, over HTTP: what is refused, what is taken out, what an operator sees and can undo."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.guard.packing import Ledger
 from gateway.guard.verdict import Level
+from tests.gateway.limits.conftest import RedisServer, own_redis
 from tests.gateway.pool.engines import SPEC, Engine
 from tests.gateway.pool.fronts import Front, config
 from tests.gateway.pool.scripted import ScriptedCore
 from tests.waiting import soon
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+__all__ = ["own_redis"]
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 TURN = [{"role": "user", "content": "Hello"}]
@@ -40,8 +43,8 @@ LEFT = 40
 class Guarded(Front):
     """Its engine answers by itself, logprobs included. One account may have LEFT logprobs of the model."""
 
-    def __init__(self, folder: Path, **guard: Any) -> None:
-        super().__init__(folder, guard=guard)
+    def __init__(self, folder: Path, limits: Mapping[str, Any] | None = None, **guard: Any) -> None:
+        super().__init__(folder, guard=guard, limits=limits or {})
         store = KeyStore(self.config.keys_file)
         (own,) = store.list()
         self.key_id = own.id
@@ -249,3 +252,19 @@ async def test_an_open_surface_is_accepted_on_loopback_only(tmp_path: Path, host
         return
     with pytest.raises(ValueError, match="loopback"):
         Config.model_validate(raw)
+
+
+async def test_without_its_redis_what_leaks_is_refused_and_plain_text_goes_on(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    running = Guarded(tmp_path, {"redis": own_redis.url, "timeout_ms": 1000})
+    await running.open()
+    try:
+        assert (await running.ask()).status_code == 200
+        own_redis.process.kill()
+        own_redis.process.wait()
+        assert code(await running.ask()) == (503, "leak_budget_unknown")
+        assert (await running.ask(logprobs=False, top_logprobs=None)).status_code == 200
+        assert any("leak budgets" in warning for warning in (await running.operator("/readyz"))["warnings"])
+    finally:
+        await running.close()
