@@ -159,6 +159,8 @@ class Limiter:
         if shared is None and self._refuses():
             return _unavailable(self._settings.retry_s)
         scale = 1.0 if shared is None else share
+        if self._budgets.surely_fits(subject.tenant, own, least * scale):
+            return None
         used = self._budgets.levels(subject.tenant, own, now)
         hindrance = _hindrance(own, used, least * scale, now)
         if hindrance is not None and shared is not None:
@@ -202,14 +204,16 @@ class Limiter:
     def _answered(
         self, permit: Permit, part: Part, claims: Sequence[Claim], answer: Granted | Denied
     ) -> Refused | None:
-        states = [_state(claim, used, self._clock()) for claim, used in zip(claims, answer.used, strict=True)]
+        now = self._clock()
         if isinstance(answer, Denied):
+            state = _state(claims[answer.claim], answer.used[answer.claim], now)
             # A gateway's own part may be too small for what the whole budget has room for.
             whole = (claims if self._shared is None else part.claims)[answer.claim].budget.limit
             wait = self._settings.retry_s if answer.wait_s is None else answer.wait_s
-            return _denied(permit.rules[answer.claim], part.tokens, whole, wait, states[answer.claim])
+            return _denied(permit.rules[answer.claim], part.tokens, whole, wait, state)
         permit.parts.append(part)
-        permit.tokens = min(states, key=lambda state: state.remaining)
+        tightest = min(zip(claims, answer.used, strict=True), key=lambda pair: pair[0].budget.limit - pair[1])
+        permit.tokens = _state(*tightest, now)
         if permit.ended:
             # The request ended while its tokens were being reserved.
             self._settlement.settle(permit.subject.tenant, part, 0)

@@ -88,6 +88,10 @@ class LocalBudgets:
         self._end_leases(now)
         return self.levels(tenant, claims, now)
 
+    def surely_fits(self, tenant: str, claims: Sequence[Claim], tokens: float) -> bool:
+        """Even if nothing had drained since anybody last looked."""
+        return all(self._meter(tenant, claim).used + tokens <= claim.budget.limit for claim in claims)
+
     def levels(self, tenant: str, claims: Sequence[Claim], now: float) -> tuple[float, ...]:
         return tuple(level(claim.budget, self._meter(tenant, claim), now) for claim in claims)
 

@@ -1,6 +1,7 @@
 """Who is limited by what: rules as the operator states them, and the meters and windows they mean for one request."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from limits import RateLimitItem, parse_many
@@ -52,15 +53,21 @@ class TokenRule(NamedTuple):
 
     @property
     def budget(self) -> Budget:
-        if self.per == "lifetime":
-            return Budget(self.limit, 0.0, Refill.NEVER)
-        if self.per == "day":
-            return Budget(self.limit, DAY_S, Refill.FIXED)
-        return Budget(self.limit, SMOOTH_S[self.per], Refill.SMOOTH)
+        return _budget(self.limit, self.per)
 
     def claim(self, subject: Subject) -> Claim:
         owner = f"key/{subject.key}" if self.scope == "key" else "tenant"
         return Claim(f"{owner}/{self.per}/{self.model or ''}", self.budget)
+
+
+@cache
+def _budget(limit: int, per: Period) -> Budget:
+    """There are as many as the configuration names."""
+    if per == "lifetime":
+        return Budget(limit, 0.0, Refill.NEVER)
+    if per == "day":
+        return Budget(limit, DAY_S, Refill.FIXED)
+    return Budget(limit, SMOOTH_S[per], Refill.SMOOTH)
 
 
 class Policy(NamedTuple):
