@@ -81,7 +81,7 @@ class Meter:
     async def arrive(self) -> None:
         """Before anybody is known: the windows of the client's address."""
         if rules := self._meters.policies.address:
-            self.subject = NOBODY._replace(address=self.address)
+            self.subject = Subject("", "", self.address)
             await self._count(Policy(rules))
 
     async def enter(self, caller: Caller) -> None:
@@ -130,9 +130,10 @@ class Meter:
 
     def spend(self, tokens: int) -> str | None:
         """Tokens that were generated; the reason, if the request has to end with them."""
-        if self._permit is None or self._permit.add(tokens):
+        permit = self._permit
+        if permit is None or permit.add(tokens):
             return None
-        if self.reason is None and (reason := self._permit.exhausted) is not None:
+        if self.reason is None and (reason := permit.exhausted) is not None:
             self.reason = reason
             self._meters.watcher.cut(self._tier, reason)
         return self.reason

@@ -1,6 +1,7 @@
 """Whose address a request came from, as far as it can be trusted."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -22,6 +23,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((address, 64), strict=False))
 
 
+@lru_cache(maxsize=4096)
 def _parsed(text: str | None) -> IPv4Address | IPv6Address | None:
     """Also with a port, and in brackets, as proxies write it."""
     if text is None:

@@ -71,10 +71,10 @@ class Permit:
 
     def add(self, tokens: int) -> bool:
         """Tokens that were used; False if the stream has to end here, for the reason in `exhausted`."""
-        self.used += tokens
-        if self.used > self.low_water:
+        self.used = used = self.used + tokens
+        if used > self.low_water:
             self.on_low(self)
-        return self.exhausted is None or self.used < self.allowance
+        return self.exhausted is None or used < self.allowance
 
     def shares(self) -> dict[str, int]:
         """Reservation → what was used of it; the last one bears whatever exceeds them all."""

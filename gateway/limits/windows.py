@@ -63,16 +63,16 @@ class LocalWindows:
 
     async def enter(self, subject: Subject, rules: Sequence[WindowRule]) -> Passed | Full | None:
         applying = [(rule, self._scaled(rule.item), name) for rule, name in _applying(rules, subject)]
+        keys = [item.key_for(rule.scope, name) for rule, item, name in applying]
         found: list[tuple[WindowRule, Counters]] = []
-        for rule, item, name in applying:
-            key = item.key_for(rule.scope, name)
-            found.append(
-                (WindowRule(rule.scope, item), Counters(*self._storage.get_sliding_window(key, item.get_expiry())))
-            )
+        for (rule, item, _), key in zip(applying, keys, strict=True):
+            counters = Counters(*self._storage.get_sliding_window(key, item.get_expiry()))
+            found.append((WindowRule(rule.scope, item), counters))
         outcome = _judged(found)
         if isinstance(outcome, Passed):
-            for rule, item, name in applying:
-                self._limiter.limiter.hit(item, rule.scope, name)
+            # What the strategy's `hit` does, with the key that is there already.
+            for (_, item, _), key in zip(applying, keys, strict=True):
+                self._storage.acquire_sliding_window_entry(key, item.amount, item.get_expiry())
         return outcome
 
     def _scaled(self, item: RateLimitItem) -> RateLimitItem:
