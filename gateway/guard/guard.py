@@ -48,7 +48,14 @@ class Guard:
         self._thread = threading.Thread(target=self._run, name="guard", daemon=True)
         self.dropped = 0
         self.seen = 0
-        self.problem: str | None = None
+        self._away: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why what is seen is not looked at, or not kept, at the moment."""
+        if self._thread.ident is not None and not self._thread.is_alive() and not self._closing.is_set():
+            return "guard: its thread has ended, nothing is looked at any more"
+        return self._away
 
     def open(self) -> None:
         """Standings of earlier days are read before the first request is."""
@@ -153,11 +160,11 @@ class Guard:
             with self._lock:
                 for key in self._sharing.take(incoming, self._clock()):
                     self._verdicts[key] = self._detector.verdict(key)
-            self.problem = None
+            self._away = None
         except GuardStoreUnavailable as exc:
-            if self.problem is None:
+            if self._away is None:
                 _log.error("guard: what was seen is neither kept nor shared at the moment: %s", exc)
-            self.problem = f"guard: {exc}"
+            self._away = f"guard: {exc}"
 
 
 def told(verdict: Verdict) -> dict[str, Any]:

@@ -84,6 +84,17 @@ def test_beyond_its_capacity_a_request_is_only_counted(tmp_path: Path) -> None:
     assert small.status()["queued"] == 5
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_is_a_problem_that_is_told(tmp_path: Path) -> None:
+    broken = guard(FileStore(tmp_path / "g.sqlite"), Collected())
+    broken.open()
+    assert broken.problem is None
+    broken.observe(None)
+    eventually(lambda: broken.problem is not None, 10)
+    assert "thread" in str(broken.status()["problem"])
+    broken.close()
+
+
 def test_two_gateways_judge_what_both_have_seen(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "g.sqlite")
     whole, here, there = (Detector(SETTINGS, secret=b"s") for _ in range(3))
