@@ -71,20 +71,26 @@ def start(base: Path, folder: Path) -> tuple[Server, Target]:
     server = start_sluice(file, folder / "sluice", haproxy=False)
     running = folder / "sluice" / "sluice.yaml"
     management = load(running).gateway.management
-    words = [sys.executable, "-m", "gateway.cli", "keys", "-c", str(running), "create", "--name", "metered"]
-    made = subprocess.run(
-        [*words, "--tenant", "metered", "--tier", "metered"], capture_output=True, text=True, check=True
+    metered, extractor = (
+        _key(running, "--tenant", name, *tier)
+        for name, tier in {"metered": ("--tier", "metered"), "extractor": ()}.items()
     )
     target = Target(
         url=f"http://127.0.0.1:{server.ports['own']}",
         management=f"http://{management.host}:{management.port}",
         model=server.model,
         key=server.key,
-        metered_key=made.stdout.split()[0],
+        metered_key=metered,
+        extractor_key=extractor,
         pids=server.pids,
         config=server.settings,
     )
     return server, target
+
+
+def _key(config: Path, *options: str) -> str:
+    words = [sys.executable, "-m", "gateway.cli", "keys", "-c", str(config), "create", "--name", "load test", *options]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
 def results_of(arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target) -> Results:

@@ -7,6 +7,8 @@ from loadtests.suite.plan import CHAT, Plan, chat
 from loadtests.suite.user import StreamingUser
 
 REFUSED = frozenset({400})
+STOPPED = frozenset({400, 403, 429})
+"""What a guard may answer to who has gone too far."""
 LEAKS: tuple[dict[str, Any], ...] = (
     {"logprob_token_ids": list(range(8))},
     {"prompt_logprobs": 5},
@@ -51,8 +53,8 @@ class Extractor(StreamingUser):
         asked = self.rng.choice(LEAKS if leaks else HARVEST)
         body = chat(self.model, [{"role": "user", "content": question(self.rng)}], 4, **asked) | {"stream": False}
         del body["stream_options"]
-        statuses = REFUSED if leaks else frozenset({200, 403, 429})
-        return Plan(body, max_tokens=4, statuses=statuses)
+        statuses = STOPPED if leaks else STOPPED | {200}
+        return Plan(body, key="extractor", max_tokens=4, statuses=statuses)
 
 
 class Invalid(StreamingUser):

@@ -21,6 +21,12 @@ def add(parser: argparse.ArgumentParser, **_: Any) -> None:
         help="a key whose tier lets it do little at once, for the over-limit tenant; set SLUICE_METERED_KEY instead",
         **hidden,
     )
+    group.add_argument(
+        "--extractor-key",
+        env_var="SLUICE_EXTRACTOR_KEY",
+        help="a key that may come under suspicion, for the extractor; set SLUICE_EXTRACTOR_KEY instead",
+        **hidden,
+    )
     group.add_argument("--arrivals", choices=ARRIVALS, default="closed", help="closed loop, or open: poisson or trace")
     group.add_argument("--rate", type=float, default=1.0, help="poisson: requests/s of each user (users x rate in all)")
     group.add_argument("--think", type=float, default=1.0, help="closed: mean seconds between two requests of a user")

@@ -8,7 +8,7 @@ import msgspec
 from loadtests.suite.client import Leave
 
 CHAT = "/v1/chat/completions"
-Key = Literal["main", "metered", "wrong", "none"]
+Key = Literal["main", "metered", "extractor", "wrong", "none"]
 
 
 @dataclass(frozen=True)

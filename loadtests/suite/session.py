@@ -42,6 +42,7 @@ class Target:
     model: str
     key: str
     metered_key: str
+    extractor_key: str
     pids: Callable[[], Sequence[int]]
     config: dict[str, Any]
 
@@ -103,7 +104,11 @@ def _locust(target: Target, preset: Preset, seed: int, records: Path, processes:
     command += ["--served-model", target.model, "--seed", str(seed), *preset.arguments()]
     command += ["--processes", str(processes)] if processes else []
     command += ["--run-time", f"{preset.minutes}m"] if preset.shape == "none" else []
-    keys = {"SLUICE_KEY": target.key, "SLUICE_METERED_KEY": target.metered_key}
+    keys = {
+        "SLUICE_KEY": target.key,
+        "SLUICE_METERED_KEY": target.metered_key,
+        "SLUICE_EXTRACTOR_KEY": target.extractor_key,
+    }
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     ended = subprocess.run(command, env=os.environ | keys | path, capture_output=True, text=True, check=False, cwd=ROOT)
     if not records.exists():

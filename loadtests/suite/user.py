@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loadtests.client import Exchange
-    from loadtests.suite.plan import Plan
+    from loadtests.suite.plan import Key, Plan
     from loadtests.suite.verify import Answer
 
 RETRIES = 3
@@ -52,6 +52,14 @@ class StreamingUser(User):
         self.model = self.options.served_model
         address = urlsplit(self.host or environment.host or "http://127.0.0.1:8080")
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
+        main = self.options.api_key
+        self._keys: dict[Key, str] = {
+            "main": main,
+            "metered": self.options.metered_key or main,
+            "extractor": self.options.extractor_key or main,
+            "wrong": "sk-wrong",
+            "none": "",
+        }
         self._idle: list[Connection] = []
         self._in_flight = Group()
         self._over = Event()
@@ -117,8 +125,7 @@ class StreamingUser(User):
         return None
 
     def _send(self, plan: Plan) -> Exchange:
-        keys = {"main": self.options.api_key, "metered": self.options.metered_key or self.options.api_key}
-        payload = plan.payload(f"{self._host}:{self._port}", keys.get(plan.key, "sk-wrong" * (plan.key == "wrong")))
+        payload = plan.payload(f"{self._host}:{self._port}", self._keys[plan.key])
         connection = self._idle.pop() if self._idle else Connection(self._host, self._port, self.options.stall)
         exchange = connection.ask(payload, plan.leave)
         if connection.open:

