@@ -163,6 +163,7 @@ class GatewayApp:
             self._authenticate,
             self.status,
             lambda: self._drift,
+            self._gate.limiter.budgets,
         )
         self._tasks.append(asyncio.ensure_future(feed.run()))
         return feed

@@ -18,11 +18,16 @@ from gateway.drift_feed import DriftFeed
 from gateway.errors import InvalidRequest, UnknownRoute
 from gateway.http.asgi import Headers
 from gateway.http.door import Caller, Door
+from gateway.limits.opening import policies
+from gateway.limits.readings import read_budgets
+from gateway.limits.store import BudgetStore, StoreUnavailable
 from gateway.model_front import ModelFront
 from gateway.telemetry.telemetry import Telemetry
 
 MOST_AUDITED: Final = 50
 MOST_TENANTS: Final = 50
+MOST_BUDGETS: Final = 20
+BUDGETS_S: Final = 4.0
 
 log = structlog.get_logger(__name__)
 Query = Mapping[str, str]
@@ -40,9 +45,12 @@ class ConsoleFeed:
         authenticate: Callable[[Headers], Caller],
         status: Callable[[], dict[str, Any]],
         drift: Callable[[], DriftFeed | None],
+        budgets: BudgetStore,
     ) -> None:
         self._config, self._telemetry, self._fronts = config, telemetry, fronts
         self._status, self._drift = status, drift
+        self._budgets, self._policies = budgets, policies(config.limits)
+        self._used: tuple[float, list[dict[str, Any]] | None] = (float("-inf"), None)
         self._started = time.time()
         self._recent = Recent()
         self._callers = Callers()
@@ -68,8 +76,19 @@ class ConsoleFeed:
             "history": self._history.since(int(since)),
             "requests": self._recent.rows(time.monotonic()),
             "tenants": self._callers.rows(time.monotonic())[:MOST_TENANTS],
+            "budgets": await self._budgets_used(time.monotonic()),
             "gateways": await asyncio.to_thread(self._gateways),
         }
+
+    async def _budgets_used(self, now: float) -> list[dict[str, Any]] | None:
+        """Of the tenants seen last, asked of the store now and then; None while it does not answer."""
+        if now - self._used[0] >= BUDGETS_S:
+            try:
+                found = await read_budgets(self._budgets, self._policies, self._callers.latest(MOST_BUDGETS))
+                self._used = now, [reading._asdict() for reading in found]
+            except StoreUnavailable:
+                self._used = now, None
+        return self._used[1]
 
     async def _trace(self, query: Query) -> dict[str, Any]:
         found = self._recent.trace(query.get("id", ""))
