@@ -37,7 +37,7 @@ def test_a_stream_is_read_whole_with_times_and_the_next_one_takes_the_same_conne
 def test_a_connection_that_the_server_closed_meanwhile_is_replaced(connection: Connection, toy: Toy):
     connection.ask(PAYLOAD)
     assert connection._socket is not None
-    connection._socket.shutdown(socket.SHUT_RD)
+    connection._socket.shutdown(socket.SHUT_RDWR)
     assert connection.ask(PAYLOAD).error == ""
     assert toy.connections == 2
 
