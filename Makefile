@@ -18,9 +18,10 @@ PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev
 INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
 
 .PHONY: help setup dev run check format test bench chaos loadtest soak simulate train lock clean
+.PHONY: redteam redteam-full redteam-calibrate redteam-judge
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: PYTHON=python3.12  ACCELERATOR=cpu|cuda  CONFIG=configs/local.yaml  ARGS=..."
 
@@ -54,6 +55,18 @@ bench: dev ## Overhead beside bare vLLM, side by side on this machine
 
 chaos: dev ## Faults under load, one after another; ARGS="--quick" or ARGS="--faults core,cut"
 	@exec $(BIN)/python -m loadtests.chaos $(ARGS)
+
+redteam: dev ## Attacks that steal a model: bare vLLM, the guard off, the guard on
+	@exec $(BIN)/python -m loadtests.redteam $(ARGS)
+
+redteam-full: dev ## The slow attacks as well: searches by halving, a trained student, the slow drip
+	@exec $(BIN)/python -m loadtests.redteam --full $(ARGS)
+
+redteam-calibrate: dev ## Honest simulated traffic → gateway/guard/calibration.json
+	@exec $(BIN)/python -m loadtests.evaluation calibrate $(ARGS)
+
+redteam-judge: dev ## False alarms and attackers found, on simulated traffic; ARGS="--split train" while developing
+	@exec $(BIN)/python -m loadtests.evaluation judge $(ARGS)
 
 loadtest: dev ## Locust: three minutes of mixed load, judged by loadtests/slo.yaml; ARGS="burst" or ARGS="ramp"
 	@exec $(BIN)/python -m loadtests.suite --config $(CONFIG) $(ARGS)

@@ -12,6 +12,7 @@ from rich.console import Console
 from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
+from loadtests.evaluation import campaigns
 from loadtests.redteam.attack import Mode
 from loadtests.redteam.results import SCHEMA, Results, Row, show, write
 from loadtests.redteam.session import GATEWAYS, Session
@@ -60,6 +61,8 @@ def main() -> None:
             session.run(chosen, arguments.modes)
         except KeyboardInterrupt:
             sys.exit(130)
+        if Mode.GUARDED in arguments.modes and not arguments.attacks:
+            session.rows += campaigns.rows(arguments.seed, full=arguments.full)
         rows = _in_order(session.rows)
         results = Results(
             schema=SCHEMA,

@@ -14,9 +14,9 @@ from loadtests.redteam.attack import Finding, Scene
 from loadtests.redteam.target import COMPLETIONS, Target
 
 CANDIDATES = 100
-TRIALS = 10
+TRIALS = 5
 BLOCK = 32
-FORM, SECRET, REST = 2 * BLOCK, 2 * BLOCK, 16 * BLOCK
+FORM, SECRET, REST = 2 * BLOCK, 2 * BLOCK, 20 * BLOCK
 """Tokens before the secret, of it, and after it: all whole blocks, since only those are cached."""
 IDENTIFIED = 0.95
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from gateway.auth.store import KeyStore
 from gateway.config import load
 from loadtests.redteam import victim
 from loadtests.redteam.attack import Mode
-from loadtests.servers import Server, start_bare, start_sluice
+from loadtests.servers import HOST, Server, start_bare, start_sluice
 
 VICTIM, DEMO = "victim", "demo"
+KNOWN_S = 30.0
 ENGINE = {
     "enforce_eager": True,
     "max_num_seqs": 64,
@@ -49,7 +51,19 @@ class Stage:
             return [""] * count
         self._made += count
         made = range(self._made - count, self._made)
-        return [self._store.create(name=f"red-{n}", tenant=f"red-{n}", now=time.time(), tier=tier)[1] for n in made]
+        fresh = [self._store.create(name=f"red-{n}", tenant=f"red-{n}", now=time.time(), tier=tier)[1] for n in made]
+        self._await(fresh[-1])
+        return fresh
+
+    def _await(self, key: str) -> None:
+        """A gateway reads its key file anew once a second; an attack that is refused for want of a key proves nothing."""
+        port = next(iter(self.doors.values())).port
+        deadline = time.monotonic() + KNOWN_S
+        url, headers = f"http://{HOST}:{port}/v1/models", {"authorization": f"Bearer {key}"}
+        while httpx.get(url, headers=headers, trust_env=False).status_code != 200:
+            if time.monotonic() > deadline:
+                raise TimeoutError("Sluice does not know the attacker's key")
+            time.sleep(0.1)
 
     def close(self) -> None:
         for server in self._servers:

@@ -74,7 +74,7 @@ def foreign_fields() -> Iterator[tuple[str, str, Any]]:
     for path, schema in schemas().items():
         for name, described in schema.model_fields.items():
             if name not in ORDINARY:
-                yield path, name, VALUES.get(name, _value(described.annotation))
+                yield path, name, VALUES.get(name, _value(described.annotation, described.default))
         for name in ("logprob_token_ids_", "__class__", "extra_body", "Cache_Salt", "sampling_params"):
             yield path, name, {"logprob_token_ids": [1]}
 
@@ -94,9 +94,9 @@ def schemas() -> dict[str, Any]:
     }
 
 
-def _value(annotation: Any) -> Any:
-    """Something of that type which is not a default."""
-    kinds = {bool: True, int: 1, float: 0.5, str: "x", list: ["x"], dict: {"x": "y"}}
+def _value(annotation: Any, default: Any) -> Any:
+    """Something of that type which is not the default."""
+    kinds = {bool: default is not True, int: 1, float: 0.5, str: "x", list: ["x"], dict: {"x": "y"}}
     options = (
         typing.get_args(annotation)
         if typing.get_origin(annotation) in (typing.Union, types.UnionType)
