@@ -15,7 +15,7 @@ from loadtests.bench.results import without_paths
 from loadtests.evaluation import campaigns
 from loadtests.redteam.attack import Mode
 from loadtests.redteam.results import SCHEMA, Results, Row, show, write
-from loadtests.redteam.session import GATEWAYS, Session
+from loadtests.redteam.session import SETTINGS, Session
 from loadtests.redteam.suite import ATTACKS
 
 
@@ -75,7 +75,7 @@ def main() -> None:
             commit=sha,
             machine=before,
             versions=versions(),
-            gateway={mode.name.lower(): dict(settings) for mode, settings in GATEWAYS.items()},
+            settings={mode.name.lower(): dict(settings) for mode, settings in SETTINGS.items()},
             rows=rows,
         )
     out = arguments.out or ROOT / "loadtests" / "results" / f"redteam-{time.strftime('%Y-%m-%d-%H%M%S')}.json"

@@ -25,6 +25,8 @@ TEMPLATES = (
 )
 QUERIES, CEILING, HELD_OUT = 600, 2400, 150
 BAR = 0.8
+TRIAL = 4_000
+"""Tokens a day of the attacker's tenant, as the configuration of the run has it: those of someone who tries a service out."""
 PATIENCE_S = 20.0
 LEAST = 16
 """Answers below which there is nothing to train on."""

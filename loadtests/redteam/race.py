@@ -13,7 +13,7 @@ from loadtests.redteam.attack import Finding, Scene
 from loadtests.redteam.target import CHAT, HOST, PATIENCE_S
 
 BUDGET = 20_000
-"""Completion tokens that one key is to be held to."""
+"""Tokens of a key, prompt and completion, as the configuration of the run has it."""
 PROCESSES, STREAMS, ROUNDS = 4, 16, 6
 MAX_TOKENS, ANSWERS = 64, 2
 CUT_AFTER = 10

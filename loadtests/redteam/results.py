@@ -44,7 +44,7 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: str
     machine: dict[str, str]
     versions: dict[str, str]
-    gateway: dict[str, Any]
+    settings: dict[str, Any]
     rows: list[Row]
 
 

@@ -9,16 +9,24 @@ from typing import Any
 
 from loadtests.redteam import stage
 from loadtests.redteam.attack import Attack, Finding, Mode, Scene
+from loadtests.redteam.harvest import TRIAL
+from loadtests.redteam.race import BUDGET
 from loadtests.redteam.results import Row
 from loadtests.redteam.stage import Stage
 from loadtests.redteam.suite import PROCESSED
 from loadtests.redteam.target import Stopped, Target
 
-GATEWAYS: Mapping[Mode, Mapping[str, Any]] = {
-    Mode.OPEN: {"guard": {"unsafe_open_surface": True}},
-    Mode.GUARDED: {"guard": {"enforce": "quarantine"}},
+LIMITS: Mapping[str, Any] = {
+    "tiers": {
+        "trial": {"tokens": [{"scope": "tenant", "limit": TRIAL, "per": "day"}]},
+        "race": {"tokens": [{"scope": "key", "limit": BUDGET, "per": "day"}]},
+    }
 }
-"""The gateway's settings in each mode; whatever is not said is as shipped."""
+SETTINGS: Mapping[Mode, Mapping[str, Any]] = {
+    Mode.OPEN: {"gateway": {"guard": {"unsafe_open_surface": True}}, "limits": LIMITS},
+    Mode.GUARDED: {"gateway": {"guard": {"enforce": "quarantine"}}, "limits": LIMITS},
+}
+"""Sections of the configuration in each mode; whatever is not said is as shipped."""
 ATTACK_S = 600.0
 
 
@@ -37,7 +45,7 @@ class Session:
         names = sorted({attack.model for attack in attacks})
         for mode in modes:
             self.say(f"{mode}: starting")
-            self._on(stage.start(mode, self.scratch, weights, names, GATEWAYS), attacks, mode, weights)
+            self._on(stage.start(mode, self.scratch, weights, names, SETTINGS), attacks, mode, weights)
             if mode is Mode.BARE and any(attack.id == "R3" for attack in attacks):
                 self.say("bare vLLM with processed logprobs: starting")
                 leaky = stage.bare(self.scratch, weights, [stage.VICTIM], (*stage.LEAKY, *stage.PROCESSED))

@@ -101,21 +101,21 @@ def bare(scratch: Path, weights: Path, names: Sequence[str], extra: Sequence[str
     return Stage(doors, list(servers.values()), None)
 
 
-def sluice(scratch: Path, weights: Path, names: Sequence[str], gateway: Mapping[str, Any]) -> Stage:
-    """One Sluice for all models; `gateway` are its settings."""
+def sluice(scratch: Path, weights: Path, names: Sequence[str], settings: Mapping[str, Any]) -> Stage:
+    """One Sluice for all models; `settings` are sections of its configuration."""
     scratch.mkdir(parents=True, exist_ok=True)
     base = scratch / "base.yaml"
-    raw = {"models": models(weights, names), "gateway": dict(gateway), "ray": {"dashboard": False, "logical_cpus": 16}}
+    raw = {"models": models(weights, names), "ray": {"dashboard": False, "logical_cpus": 16}} | dict(settings)
     base.write_text(yaml.safe_dump(raw))
     server = start_sluice(base, scratch / "run", haproxy=False)
     store = KeyStore(load(scratch / "run" / "sluice.yaml").keys_file)
     return Stage({name: Door(server.ports["own"], name) for name in names}, [server], store)
 
 
-def start(mode: Mode, scratch: Path, weights: Path, names: Sequence[str], gateway: Mapping[Mode, Any]) -> Stage:
+def start(mode: Mode, scratch: Path, weights: Path, names: Sequence[str], settings: Mapping[Mode, Any]) -> Stage:
     if mode is Mode.BARE:
         return bare(scratch, weights, names)
-    return sluice(scratch / mode.name.lower(), weights, names, gateway[mode])
+    return sluice(scratch / mode.name.lower(), weights, names, settings[mode])
 
 
 def make_victim(scratch: Path, seed: int) -> Path:

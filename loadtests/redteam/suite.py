@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from loadtests.redteam import bias, cache, elicitation, harvest, projection, race, sampling, surface
 from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
 
-OF_THE_LIMITS: Mapping[Mode, Expected] = {Mode.BARE: Expected.WINS}
-"""Against token budgets: tried where there are none, until a gateway's are configured here."""
+OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
+"""Token budgets are no part of the guard: they hold without it."""
 
 ATTACKS = (
     Attack("R1", "hidden size from chosen logprobs", projection.steal_hidden_size, EXPLOIT),
