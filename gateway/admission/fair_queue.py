@@ -65,6 +65,9 @@ class FairQueue:
         flow = self._tenants.enter(ticket, self._by_priority[ticket.priority], self._completion.value)
         prompt = self._prompts.expect(ticket)
         entry = Entry(ticket, flow, prompt, completion(ticket, flow.tenant.completion), now)
+        if ticket.deadline is not None and ticket.deadline <= now:
+            self._tenants.exit(flow.tenant)
+            return self._room.expired(entry, now)
         if not self.waiting.requests and self._has_capacity(flow):
             self._start(entry, now)
         else:

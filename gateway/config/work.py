@@ -39,11 +39,13 @@ class Shares(Strict):
 
 
 class Tier(Strict):
-    """What keys of this tier get. `highest` is the best class that their requests may ask for."""
+    """What keys of this tier get. `highest` is the best class that their requests may ask for: a better one than others have is
+    the operator's to give, for it goes before fair shares.
+    """
 
     weight: Weight = 1.0
     key_concurrency: int | None = Field(default=None, ge=1)
-    highest: Priority = "interactive"
+    highest: Priority = "standard"
 
 
 class Admission(Strict):
@@ -67,7 +69,7 @@ class Admission(Strict):
         default=60.0, gt=0, description="until which a request must have started; null: none"
     )
     key_concurrency: int | None = Field(default=None, ge=1, description="requests of one key that wait or run")
-    retry_max_s: int = Field(default=120, ge=1, description="the longest Retry-After that is promised")
+    retry_max_s: int = Field(default=300, ge=1, description="the longest Retry-After that is promised")
     keep_alive_s: float = Field(default=5.0, gt=0, description="between two comments to a stream that waits")
     tiers: dict[str, Tier] = Field(default_factory=dict)
     tenants: dict[str, Weight] = Field(

@@ -1,6 +1,8 @@
 """`python -m loadtests.chaos`: strikes a running Sluice under load, prints one table, writes one JSON file."""
 
 import argparse
+import contextlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from loadtests.chaos.session import Session
 from loadtests.chaos.table import show
 from loadtests.chaos.target import Target
 from loadtests.chaos.verdict import CHANCE, NEAR_TIE
+from loadtests.redis_server import start_redis, stop_redis
 from loadtests.servers import start_sluice
 
 REPLICAS = 2
@@ -35,6 +38,10 @@ GATEWAY: dict[str, Any] = {
     "drain_s": 5,
 }
 """A test need not wait as long as a production system before it gives up on an engine, nor queue as much."""
+LIMITS = {
+    "requests": {"tenant": ["1000000/minute"]},
+    "tokens": [{"scope": "tenant", "per": "day", "limit": 1_000_000_000}],
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,12 +61,14 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def tormented(base: Path, folder: Path) -> Path:
-    """`base` with two engines and settings that suit a test."""
+def tormented(base: Path, folder: Path, redis: str | None = None) -> Path:
+    """`base` with two engines, settings that suit a test, and limits that are counted and never reached."""
     raw = yaml.safe_load(base.read_text(encoding="utf-8"))
     raw["models"] = [raw["models"][0] | {"replicas": REPLICAS}]
     raw["models"][0]["engine"] = raw["models"][0].get("engine", {}) | ENGINE
     raw["gateway"] = raw.get("gateway", {}) | GATEWAY
+    if redis is not None:
+        raw["limits"] = {"redis": redis, "default": LIMITS}
     raw["ray"] = raw.get("ray", {}) | {"dashboard": False}
     file = folder / "base.yaml"
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
@@ -78,12 +87,14 @@ def main() -> None:
     def say(text: str) -> None:
         console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/dim]  {text}")
 
-    with tempfile.TemporaryDirectory(prefix="sluice-chaos-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="sluice-chaos-") as name, contextlib.ExitStack() as last:
+        folder, redis = Path(name), None
+        if shutil.which("redis-server"):
+            last.callback(stop_redis, redis := start_redis(folder))
         say(f"starting Sluice with {REPLICAS} engines")
-        server = start_sluice(tormented(arguments.config, folder), folder / "run", haproxy=False)
+        server = start_sluice(tormented(arguments.config, folder, redis and redis.url), folder / "run", haproxy=False)
         try:
-            target = Target(folder / "run" / "sluice.yaml", folder / "run" / "state", server.model, server.pids)
+            target = Target(folder / "run" / "sluice.yaml", folder / "run" / "state", server.model, server.pids, redis)
             session = Session(target, server.ports["own"], sizes, arguments.seed, say)
             uvloop.run(session.run(faults, REPLICAS))
         except KeyboardInterrupt:

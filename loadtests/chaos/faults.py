@@ -16,6 +16,7 @@ from loadtests.chaos.kinds import TENANTS, once
 from loadtests.chaos.load import Load
 from loadtests.chaos.target import Engine, Standing, Target, core_of, send
 from loadtests.chaos.waiting import until
+from loadtests.redis_server import start_again, stop_redis
 
 NOTICE_S: Final = 90.0
 SLOWER: Final = 20
@@ -184,9 +185,16 @@ async def kill_controller(scene: Scene) -> None:
 
 
 async def kill_redis(scene: Scene) -> None:
-    """Redis itself is nothing that this run started: it is left alone where it is somebody's."""
-    configured = "redis://" in scene.target.file.read_text(encoding="utf-8")
-    raise NotHere("configured, but not started by this run: left alone" if configured else "not configured")
+    """It is gone for a while. What may leak the model is refused meanwhile; the rest is served by a local share of the limits."""
+    if (redis := scene.target.redis) is None:
+        raise NotHere("redis-server is not installed")
+    await scene.mid_stream()
+    await asyncio.to_thread(stop_redis, redis)
+    try:
+        await asyncio.sleep(scene.sizes.stopped_s / 2)
+    finally:
+        await asyncio.to_thread(start_again, redis)
+    scene.notes.append(f"gone for {scene.sizes.stopped_s / 2:.0f} s")
 
 
 async def poison(scene: Scene) -> None:
@@ -243,7 +251,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "scale": Fault("one more engine, one less", scale),
     "queue": Fault("a full queue", full_queue, may_refuse=TENANTS[:1]),
     "controller": Fault("SIGKILL of Serve's controller", kill_controller),
-    "redis": Fault("death of Redis", kill_redis),
+    "redis": Fault("death of Redis", kill_redis, may_refuse=TENANTS),
     "poison": Fault("a request that kills its engine", poison, may_refuse=TENANTS),
 }
 QUICK_FAULTS: Final = ("core", "stop-core", "queue", "redis")

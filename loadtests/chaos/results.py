@@ -8,7 +8,7 @@ import msgspec
 
 from loadtests.chaos.verdict import beyond_chance
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True):
@@ -26,6 +26,7 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
     altered: int = 0
     flipped: int = 0
     longest_pause_ms: float = 0.0
+    longest_answer_s: float = 0.0
     recovery_s: float = 0.0
     notes: list[str] = []
     problems: list[str] = []

@@ -120,6 +120,7 @@ class Session:
         answer = flight.answer
         assert answer is not None
         row.longest_pause_ms = max(row.longest_pause_ms, answer.pause_s * 1e3)
+        row.longest_answer_s = max(row.longest_answer_s, flight.ended - flight.sent)
         if answer.refused and flight.item.tenant in may_refuse:
             row.refused += 1
         elif not answer.complete:

@@ -5,7 +5,17 @@ from rich.table import Table
 
 from loadtests.chaos.results import Results, Row, flips_beyond_chance, unharmed
 
-COLUMNS = ("in flight", "completed", "refused", "failed", "altered", "flipped", "longest pause, ms", "recovery, s")
+COLUMNS = (
+    "in flight",
+    "completed",
+    "refused",
+    "failed",
+    "altered",
+    "flipped",
+    "longest pause, ms",
+    "longest answer, s",
+    "recovery, s",
+)
 
 
 def show(results: Results, console: Console) -> None:
@@ -36,4 +46,4 @@ def _figures(row: Row) -> list[str]:
     if not row.completed:
         return [""] * len(COLUMNS)
     counts = (row.in_flight, row.completed, row.refused, row.failed, row.altered, row.flipped)
-    return [*map(str, counts), f"{row.longest_pause_ms:.0f}", f"{row.recovery_s:.1f}"]
+    return [*map(str, counts), f"{row.longest_pause_ms:.0f}", f"{row.longest_answer_s:.1f}", f"{row.recovery_s:.1f}"]

@@ -16,6 +16,7 @@ import yaml
 
 from deployments.run_state import RunState
 from loadtests.chaos.waiting import until
+from loadtests.redis_server import RedisServer
 
 POLL_S = 0.1
 COMMAND_S = 240.0
@@ -35,12 +36,15 @@ class Engine:
 
 @dataclass(frozen=True)
 class Target:
-    """`file` is the configuration that it was started with; `pids` lists its processes, those outside our tree included."""
+    """`file` is the configuration that it was started with; `pids` lists its processes, those outside our tree included;
+    `redis` is what it shares its limits by, if this machine has one.
+    """
 
     file: Path
     state_dir: Path
     model: str
     pids: Callable[[], Iterable[int]]
+    redis: RedisServer | None = None
     watcher: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=10))
 
     @property

@@ -6,6 +6,7 @@ vLLM's statistics are on in engines and gateway: they see outputs of two engines
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -31,6 +32,7 @@ from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from loadtests.prompts import prompts
 from tests.gateway.pool.choosers import InTurn
+from tests.gateway.pool.deadly import DEADLY
 from tests.waiting import soon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +112,8 @@ class Engines:
 
     async def kill(self, name: str) -> None:
         process, _ = self.running.pop(name)
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
         await process.wait()
 
     async def close(self) -> None:
@@ -136,9 +139,9 @@ async def service() -> AsyncIterator[tuple[Engines, Any]]:
         peer.close()
 
 
-async def one(llm: Any, name: str, prompt: str, params: dict[str, Any]) -> Told:
+async def one(llm: Any, name: str, prompt: str, params: dict[str, Any], tokens: int = TOKENS) -> Told:
     sampling = SamplingParams(
-        max_tokens=TOKENS, output_kind=RequestOutputKind.DELTA, ignore_eos="structured_outputs" not in params, **params
+        max_tokens=tokens, output_kind=RequestOutputKind.DELTA, ignore_eos="structured_outputs" not in params, **params
     )
     told = Told()
     async for output in llm.generate(prompt, sampling, name):
@@ -197,6 +200,28 @@ async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(se
     assert disturbed.same > 500
     assert engines.pool.in_flight == 0
     assert not engines.pool.failover.ended
+
+
+async def test_a_request_that_kills_its_core_takes_two_engines_and_no_third(service: tuple[Engines, Any]) -> None:
+    """The core aborts in the step that begins the request. What ran beside it in the second goes on with another."""
+    engines, llm = service
+    prompt = "<|im_start|>user\nCount to 100.<|im_end|>\n<|im_start|>assistant\n"
+    assert len(engines.running) == 2
+    pool, victims = engines.pool, engines.pool.channels
+    innocent = asyncio.create_task(one(llm, "innocent", prompt, {"temperature": 0}, 1000))
+    await soon(lambda: any(flight.tokens for flight in pool._flights.values()), 20, "a token", every=0.001)
+    deadly = asyncio.create_task(one(llm, "deadly", prompt, {"extra_args": {DEADLY: True}}))
+    await soon(lambda: not any(channel.up for channel in victims), 20, "two deaths")
+    assert (await asyncio.wait_for(deadly, 5)).finish == {0: "error"}
+    assert pool.failover.ended == {"EnginePoisoned": 1}
+    assert not innocent.done()
+    for name in list(engines.running):
+        await engines.kill(name)
+    await engines.start(1)
+    told = await asyncio.wait_for(innocent, 30)
+    assert (len(told.tokens[0]), told.finish) == (1000, {0: "length"})
+    assert [channel.up for channel in pool.channels] == [True]
+    assert pool.in_flight == 0
 
 
 @dataclass

@@ -25,7 +25,7 @@ def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
             "drain_s": 5,
             "debug_headers": True,
             "guard": {"tenants": GUARD["tenants"] | {"tests": TRUSTED}},
-            "admission": {"tiers": {"metered": {"key_concurrency": 2}}},
+            "admission": {"tiers": {"standard": {"highest": "interactive"}, "metered": {"key_concurrency": 2}}},
         },
         "models": [
             model("sluice-demo", "demo:int8", "int8-w8a8"),

@@ -241,6 +241,13 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
     assert taken(fair.offer(ticket(deadline=500.0), 10.0)).state is State.WAITING
 
 
+def test_who_comes_after_its_deadline_is_refused_even_by_an_idle_service() -> None:
+    fair = queue()
+    refusal = refused(fair.offer(ticket(deadline=9.0), 10.0))
+    assert refusal.reason is Reason.DEADLINE_EXPIRED
+    assert fair.status(10.0).running == fair.status(10.0).waiting == 0
+
+
 def test_who_waits_past_the_deadline_is_refused() -> None:
     fair = queue()
     taken(fair.offer(ticket(), 0.0))

@@ -11,7 +11,8 @@ from gateway.guard.file_store import FileStore
 from gateway.guard.leaks import Charge
 from gateway.guard.redis_store import RedisStore
 from gateway.guard.store import GuardStore, GuardStoreUnavailable, Row
-from tests.gateway.limits.conftest import RedisServer, own_redis, redis_server
+from loadtests.redis_server import RedisServer
+from tests.gateway.limits.conftest import own_redis, redis_server
 
 __all__ = ["own_redis", "redis_server"]
 

@@ -19,7 +19,7 @@ SETTINGS = Admission.model_validate(
     {
         "key_concurrency": 7,
         "tiers": {
-            "gold": {"weight": 4, "key_concurrency": 50},
+            "gold": {"weight": 4, "key_concurrency": 50, "highest": "interactive"},
             "cheap": {"weight": 0.5, "highest": "batch"},
             "plain": {"highest": "standard"},
         },

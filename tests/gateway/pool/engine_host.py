@@ -15,6 +15,7 @@ async def serve(name: str, gateway_key: str) -> None:
     args = {
         "model": str(INT8), "dtype": "bfloat16", "enforce_eager": True, "kv_cache_memory_bytes": 512 << 20,
         "block_size": 32, "max_num_seqs": 160, "enable_prefix_caching": True,
+        "logits_processors": ["tests.gateway.pool.deadly:Deadly"],
     }  # fmt: skip
     core = vllm_seam.EngineCore(args, log_stats="--log-stats" in sys.argv)
     await core.warm_up(1, logprobs=True)

@@ -29,7 +29,7 @@ ADMISSION = {
     "max_requests": 6,
     "reserve": 0,
     "keep_alive_s": 0.1,
-    "tiers": {"one-at-a-time": {"key_concurrency": 1}, "heavy": {"weight": 3}},
+    "tiers": {"standard": {"highest": "interactive"}, "one-at-a-time": {"key_concurrency": 1}, "heavy": {"weight": 3}},
 }
 
 

@@ -14,7 +14,8 @@ from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.guard.packing import Ledger
 from gateway.guard.verdict import Level
-from tests.gateway.limits.conftest import RedisServer, own_redis
+from loadtests.redis_server import RedisServer
+from tests.gateway.limits.conftest import own_redis
 from tests.gateway.pool.engines import SPEC, Engine
 from tests.gateway.pool.fronts import Front, config
 from tests.gateway.pool.scripted import ScriptedCore

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.gateway.limits.conftest import RedisServer, start_redis, stop_redis
+from loadtests.redis_server import RedisServer, start_redis, stop_redis
 from tests.gateway.pool.full_fronts import CHAT
 from tests.gateway.pool.limited_fronts import Limited, limited
 from tests.gateway.pool.scripted import TOKEN
