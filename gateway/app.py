@@ -185,7 +185,7 @@ class GatewayApp:
             async with asyncio.timeout(LIST_S):
                 await asyncio.gather(*(front.listed.wait() for front in self._fronts))
         pairs = zip(opening, self._fronts, strict=True)
-        served = [task for task, front in pairs if front.pool.channels or front.spec.sleeps]
+        served = [task for task, front in pairs if front.pool.roster.channels or front.spec.sleeps]
         if served:
             done, _ = await asyncio.wait(served, timeout=OPEN_S, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -245,8 +245,8 @@ class GatewayApp:
                     "max_model_len": front.accept.max_model_len,
                     "streams": front.pool.in_flight,
                     "admission": _admission_status(front.admission),
-                    "engines": [_engine_status(channel) for channel in front.pool.channels],
-                    "refused": front.pool.refused,
+                    "engines": [_engine_status(channel) for channel in front.pool.roster.channels],
+                    "refused": front.pool.roster.refused,
                     "failover": _failover_status(front.pool.failover),
                 }
                 for front in self._fronts
@@ -326,7 +326,7 @@ def _refused(admission: Admission) -> dict[str, int]:
 def _pool_reading(pool: EnginePool) -> PoolReading:
     failover = pool.failover
     return PoolReading(
-        [_engine_reading(channel) for channel in pool.channels],
+        [_engine_reading(channel) for channel in pool.roster.channels],
         failover.lost,
         failover.hedged,
         {"moved": failover.moved} | failover.ended,

@@ -111,7 +111,7 @@ class ConsoleFeed:
         return {front.spec.name: self._gauges(front) for front in self._fronts}
 
     def _gauges(self, front: ModelFront) -> Gauges:
-        status, engines = front.admission.status(), front.pool.channels
+        status, engines = front.admission.status(), front.pool.roster.channels
         use = max((channel.load.kv_use for channel in engines), default=0.0)
         return Gauges(status.running, status.waiting, use, self._telemetry.steps.cumulative(front.spec.name))
 

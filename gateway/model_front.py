@@ -76,13 +76,13 @@ class ModelFront:
 
     def _on_capacity(self) -> None:
         """What engines there are, or what other gateways have on them, has changed."""
-        engines = self.pool.usable
+        engines = self.pool.roster.usable
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences), prefill))
 
     def on_engines(self, cards: list[EngineCard]) -> None:
-        self.pool.set_members(cards)
+        self.pool.roster.set_members(cards)
         self.listed.set()
         if self.accept.max_model_len is not None:
             self._known.set()

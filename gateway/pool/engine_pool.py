@@ -17,6 +17,7 @@ from gateway.pool.failover import Failover, FailoverPolicy, lost
 from gateway.pool.flight import DivergedError, Flight
 from gateway.pool.pace import is_outlier
 from gateway.pool.partners import Accept, Chooser, Codec, told
+from gateway.pool.roster import Roster
 
 log = structlog.get_logger(__name__)
 
@@ -34,42 +35,29 @@ class EnginePool:
         policy: FailoverPolicy = FailoverPolicy(),  # noqa: B008  immutable
         on_capacity: Callable[[], None] = lambda: None,
     ) -> None:
-        self._peer = peer
         self._codec = codec
         self._chooser = chooser
-        self._accept = accept
         self._wait_s = wait_s
         self._policy = policy
         self._on_capacity = on_capacity
-        self._channels: dict[str, EngineChannel] = {}
         self._flights: dict[str, Flight] = {}
         self._names: dict[str, str] = {}
         self._outbox: asyncio.Queue[Any] = asyncio.Queue()
         self._arrival = asyncio.Event()
         self._chores: set[asyncio.Task[None]] = set()
         self.failover = Failover(policy)
+        self.roster = Roster(
+            lambda card: EngineChannel(peer, card, self, policy.stall_s), accept, chooser, self._on_capacity
+        )
         self.queue: Callable[[], wire.Queue] | None = None
         self.on_parked: Callable[[], None] = lambda: None
         self.on_end: Callable[[Flight, SluiceError], None] = lambda _flight, _error: None
         self.on_step: Callable[[float, int], None] = lambda _seconds, _streams: None
         self.on_finish: Callable[[Flight, str], None] = lambda _flight, _reason: None
-        self.refused: dict[str, str] = {}
-
-    @property
-    def channels(self) -> list[EngineChannel]:
-        return list(self._channels.values())
-
-    @property
-    def usable(self) -> list[EngineChannel]:
-        """Engines that may be given work. Those that Serve lists go first; but a controller that has just come back lists nobody,
-        and engines say themselves when they leave.
-        """
-        up = [channel for channel in self._channels.values() if channel.up and not channel.leaving]
-        return [channel for channel in up if not channel.delisted] or up
 
     @property
     def available(self) -> bool:
-        return bool(self.usable)
+        return bool(self.roster.usable)
 
     @property
     def caught_up(self) -> bool:
@@ -87,31 +75,6 @@ class EnginePool:
                 async with asyncio.timeout(self._wait_s):
                     await self._arrival.wait()
         return self.available
-
-    def join(self, channel: EngineChannel) -> None:
-        self._channels[channel.card.engine_id] = channel
-        self._chooser.joined(channel)
-
-    def set_members(self, cards: Iterable[wire.EngineCard]) -> None:
-        """Serve's list of engines. A new one is connected; one that is gone gets no new work and ends its streams."""
-        listed = {card.engine_id: card for card in cards}
-        for channel in self.channels:
-            channel.delisted = channel.card.engine_id not in listed
-        for channel in self.channels:
-            self._retire(channel)
-        for engine_id, card in listed.items():
-            if engine_id in self._channels:
-                continue
-            if (reason := self._accept(card)) is not None:
-                if self.refused.get(engine_id) != reason:
-                    log.warning("engine_refused", engine=engine_id, reason=reason)
-                self.refused[engine_id] = reason
-                continue
-            channel = EngineChannel(self._peer, card, self, self._policy.stall_s)
-            self.join(channel)
-            channel.start()
-        self.refused = {engine_id: reason for engine_id, reason in self.refused.items() if engine_id in listed}
-        self._on_capacity()
 
     async def add(
         self, request_id: str, request: Any, prompt_tokens: int, context: RequestContext | None = None
@@ -152,14 +115,7 @@ class EnginePool:
     async def close(self) -> None:
         for chore in self._chores:
             chore.cancel()
-        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
-
-    def candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
-        """Engines that may be given work: those in good standing, or else any that is there."""
-        there = [channel for channel in self.usable if channel not in without]
-        now = time.monotonic()
-        sound = [channel for channel in there if not channel.breaker.half_open or channel.breaker.allows(now)]
-        return sound or there
+        await self.roster.close()
 
     async def _dispatch(self, flight: Flight) -> None:
         """Send a flight to the picked engine; park it while there is none."""
@@ -167,7 +123,7 @@ class EnginePool:
             return
         rival = flight.rival.channel if flight.rival is not None else None
         failed: set[EngineChannel] = set() if rival is None else {rival}
-        while candidates := self.candidates(failed):
+        while candidates := self.roster.candidates(failed):
             channel = candidates[self._chooser.pick(candidates, flight)]
             frames = self._board(flight, channel)
             try:
@@ -208,7 +164,7 @@ class EnginePool:
         """The first token is late: ask a second engine too, if the budget for that allows it."""
         if flight.channel is None or flight.started or self._flights.get(flight.wire_id) is not flight:
             return
-        others = self.candidates({flight.channel})
+        others = self.roster.candidates({flight.channel})
         if others and flight.attempt == 1 and self.failover.hedges.spend(time.monotonic()):
             self.failover.hedged += 1
             hedge = flight.hedge()
@@ -235,8 +191,8 @@ class EnginePool:
             self._end(flight, lost() if attempt else NoEngine("No engine has come that could take this request."))
 
     def _reported(self, channel: EngineChannel, now: float) -> None:
-        if self._channels.get(channel.card.engine_id) is channel:
-            self._chooser.reported(channel, self.channels, now)
+        if channel in self.roster:
+            self._chooser.reported(channel, self.roster.channels, now)
 
     def on_up(self, channel: EngineChannel) -> None:
         self._reported(channel, time.monotonic())
@@ -261,7 +217,7 @@ class EnginePool:
         for flight in mine:
             flight.channel, flight.asked = None, now
             flight.end_leg("lost", now, channel.pace.last)
-            died = loss.died and not planned
+            died = loss.died and not channel.leaving
             if flight.rival is not None:
                 flight.rival.deaths += died
                 self._withdraw(flight)
@@ -271,19 +227,19 @@ class EnginePool:
                 self._chore(self._dispatch(flight))
             else:
                 self._end(flight, error)
-        self._retire(channel)
+        self.roster.retire(channel)
         self._on_capacity()
 
     def queue_for(self, channel: EngineChannel) -> wire.Queue | None:
-        return self.queue() if self.queue is not None and channel is told(self.usable) else None
+        return self.queue() if self.queue is not None and channel is told(self.roster.usable) else None
 
     def on_load(self, channel: EngineChannel) -> None:
         """About once a second. An engine many times slower than its peers is given no work for a while."""
         self._on_capacity()
-        self._retire(channel)
+        self.roster.retire(channel)
         now = time.monotonic()
         self._reported(channel, now)
-        peers = [other.pace.step_s(now) for other in self._channels.values() if other is not channel]
+        peers = [other.pace.step_s(now) for other in self.roster.channels if other is not channel]
         pace = channel.pace.step_s(now)
         if is_outlier(pace, peers, self._policy.slow_factor) and channel.breaker.allows(now):
             log.warning("engine_slow", engine=channel.card.engine_id, step_s=pace)
@@ -382,17 +338,8 @@ class EnginePool:
         channel = flight.channel
         flight.unload()
         if channel is not None:
-            self._retire(channel)
+            self.roster.retire(channel)
         return channel
-
-    def _retire(self, channel: EngineChannel) -> None:
-        """Close a channel that Serve no longer lists, once nothing is on it and nobody can need it."""
-        needless = channel.leaving or not channel.up or any(other.open for other in self._channels.values())
-        idle = channel.delisted and channel.requests == 0
-        if idle and needless and self._channels.get(channel.card.engine_id) is channel:
-            del self._channels[channel.card.engine_id]
-            self._chooser.left(channel)
-            self._chore(channel.close())
 
     def _chore(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -88,11 +88,14 @@ def main() -> None:
         console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/dim]  {text}")
 
     with tempfile.TemporaryDirectory(prefix="sluice-chaos-") as name, contextlib.ExitStack() as last:
-        folder, redis = Path(name), None
-        if shutil.which("redis-server"):
-            last.callback(stop_redis, redis := start_redis(folder))
+        folder = Path(name)
+        redis = start_redis(folder) if shutil.which("redis-server") else None
+        if redis is not None:
+            last.callback(stop_redis, redis)
         say(f"starting Sluice with {REPLICAS} engines")
-        server = start_sluice(tormented(arguments.config, folder, redis and redis.url), folder / "run", haproxy=False)
+        server = start_sluice(
+            tormented(arguments.config, folder, redis.url if redis is not None else None), folder / "run", haproxy=False
+        )
         try:
             target = Target(folder / "run" / "sluice.yaml", folder / "run" / "state", server.model, server.pids, redis)
             session = Session(target, server.ports["own"], sizes, arguments.seed, say)

@@ -51,7 +51,7 @@ def _round(decisions: int, seed: int, *, session: bool) -> Cost:
     chooser, hasher = EngineChooser(seed), PromptHasher(rng.randbytes(32))
     pool = _fleet(chooser, rng)
     prompt = [rng.randrange(VOCABULARY) for _ in range(PROMPT_TOKENS)]
-    for number, channel in enumerate(pool.channels):
+    for number, channel in enumerate(pool.roster.channels):
         held = prompt if number in (5, 17) else prompt[: PROMPT_TOKENS // 4]
         chooser.pick([channel], _flight(held))
     hashed, decided = [], []
@@ -60,7 +60,7 @@ def _round(decisions: int, seed: int, *, session: bool) -> Cost:
         began = time.perf_counter_ns()
         hasher.blocks("tenant", prompt)
         between = time.perf_counter_ns()
-        chooser.pick(pool.candidates(set()), flight)
+        chooser.pick(pool.roster.candidates(set()), flight)
         decided.append((time.perf_counter_ns() - between) / 1000)
         hashed.append((between - began) / 1000)
     return Cost(percentile(decided, 0.5), percentile(decided, 0.99), percentile(hashed, 0.5))
@@ -85,7 +85,7 @@ def _fleet(chooser: EngineChooser, rng: random.Random) -> EnginePool:
         channel.own_at_report = wire.Load(channel.requests, channel.prefill_tokens)
         others = rng.randrange(40), rng.randrange(20_000)
         channel.load = wire.Load(channel.requests + others[0], channel.prefill_tokens + others[1], rng.random())
-        pool.join(channel)
+        pool.roster.join(channel)
         pool.on_load(channel)
     return pool
 

@@ -67,7 +67,7 @@ async def backend() -> AsyncIterator[Any]:
             "",
             os.getpid(),
         )
-        pool.set_members([card])
+        pool.roster.set_members([card])
         _one_batch_at_a_time(pool)
         assert await pool.wait_available()
         spec = FrontSpec("sluice-demo", served.path, tool_parser="hermes")

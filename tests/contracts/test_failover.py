@@ -93,8 +93,8 @@ class Engines:
 
     async def start(self, count: int) -> None:
         await asyncio.gather(*(self._one() for _ in range(count)))
-        self.pool.set_members([card for _, card in self.running.values()])
-        await soon(lambda: sum(c.open for c in self.pool.channels) == len(self.running), 10, "all engines up")
+        self.pool.roster.set_members([card for _, card in self.running.values()])
+        await soon(lambda: sum(c.open for c in self.pool.roster.channels) == len(self.running), 10, "all engines up")
 
     async def _one(self) -> None:
         self.number += 1
@@ -164,7 +164,7 @@ async def load(llm: Any, run: str, work: list[tuple[str, str]]) -> list[Told]:
 async def kill_in_mid_stream(engines: Engines, rng: random.Random) -> int:
     """SIGKILL of an engine once its streams have had some tokens; returns how many streams were in the middle then."""
     victim = rng.choice(sorted(engines.running))
-    (channel,) = [c for c in engines.pool.channels if c.card.engine_id == victim]
+    (channel,) = [c for c in engines.pool.roster.channels if c.card.engine_id == victim]
     at = rng.randint(2, TOKENS // 2)
 
     def on_it() -> list[Any]:
@@ -207,7 +207,7 @@ async def test_a_request_that_kills_its_core_takes_two_engines_and_no_third(serv
     engines, llm = service
     prompt = "<|im_start|>user\nCount to 100.<|im_end|>\n<|im_start|>assistant\n"
     assert len(engines.running) == 2
-    pool, victims = engines.pool, engines.pool.channels
+    pool, victims = engines.pool, engines.pool.roster.channels
     innocent = asyncio.create_task(one(llm, "innocent", prompt, {"temperature": 0}, 1000))
     await soon(lambda: any(flight.tokens for flight in pool._flights.values()), 20, "a token", every=0.001)
     deadly = asyncio.create_task(one(llm, "deadly", prompt, {"extra_args": {DEADLY: True}}))
@@ -220,7 +220,7 @@ async def test_a_request_that_kills_its_core_takes_two_engines_and_no_third(serv
     await engines.start(1)
     told = await asyncio.wait_for(innocent, 30)
     assert (len(told.tokens[0]), told.finish) == (1000, {0: "length"})
-    assert [channel.up for channel in pool.channels] == [True]
+    assert [channel.up for channel in pool.roster.channels] == [True]
     assert pool.in_flight == 0
 
 

@@ -78,8 +78,8 @@ class Gateway:
 
     async def meet(self, *engines: Engine) -> None:
         """Serve's list, and the engines' consent; returns when all are up."""
-        self.pool.set_members([engine.card() for engine in engines])
-        await soon(lambda: sum(c.open for c in self.pool.channels) == len(engines), 10, "all engines up")
+        self.pool.roster.set_members([engine.card() for engine in engines])
+        await soon(lambda: sum(c.open for c in self.pool.roster.channels) == len(engines), 10, "all engines up")
 
     async def add(self, request_id: str, **kwargs: Any) -> None:
         made = request(request_id, **kwargs)

@@ -76,9 +76,9 @@ async def test_a_token_is_told_to_no_one_who_only_listens_in(pair):
         await asyncio.gather(pass_on(reader, theirs[1]), pass_on(theirs[0], writer))
 
     server = await asyncio.start_server(tap, "127.0.0.1", 0)
-    gateway.pool.set_members([])
+    gateway.pool.roster.set_members([])
     card = engine.card(engine_id="tapped", address=f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    gateway.pool.set_members([card])
+    gateway.pool.roster.set_members([card])
     async with asyncio.timeout(5):
         while not gateway.pool.available:
             await asyncio.sleep(0.01)

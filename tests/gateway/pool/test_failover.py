@@ -147,7 +147,7 @@ async def test_a_stream_without_any_engine_waits_for_the_next(pair, engine):
     await soon(lambda: not gateway.pool.available, 5)
     fresh = engine("fresh")
     introduce([fresh], [gateway])
-    gateway.pool.set_members([fresh.card()])
+    gateway.pool.roster.set_members([fresh.card()])
     await soon(lambda: "r" in fresh.core.requests, 5)
     fresh.core.say("r", tokens=[6])
     assert (await told(gateway)).new_token_ids == [6]
@@ -176,7 +176,7 @@ async def test_each_wait_for_an_engine_has_its_whole_time(engine, gateway):
         await asyncio.sleep(0.35)
         last = engine(name)
         introduce([last], [one])
-        one.pool.set_members([last.card()])
+        one.pool.roster.set_members([last.card()])
         await holder("r", last)
     assert context.failure is None
 
@@ -189,7 +189,7 @@ async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):
     first.core.say("r")
     await told(gateway)
     await first.outlet.leave()
-    await soon(lambda: sum(channel.open for channel in gateway.pool.channels) == 1, 5)
+    await soon(lambda: sum(channel.open for channel in gateway.pool.roster.channels) == 1, 5)
     await first.stop()
     await soon(lambda: "r" in second.core.requests, 5)
     (flight,) = gateway.pool._flights.values()
@@ -214,7 +214,7 @@ async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answer
     await soon(lambda: len(second.core.requests) == 5, 5)
     first.core.answering.set()
     await soon(lambda: first.outlet.quiet_s == 0, 5)
-    channel = next(c for c in one.pool.channels if c.card.engine_id == first.name)
+    channel = next(c for c in one.pool.roster.channels if c.card.engine_id == first.name)
     await soon(lambda: channel.open, 5, "back in service")
 
 
@@ -222,11 +222,11 @@ async def test_after_a_loss_an_engine_gets_one_request_until_it_has_answered_it(
     one, gateway = pair
     other = engine("other")
     introduce([other], [gateway])
-    gateway.pool.set_members([one.card(), other.card()])
-    await soon(lambda: sum(channel.open for channel in gateway.pool.channels) == 2, 10)
+    gateway.pool.roster.set_members([one.card(), other.card()])
+    await soon(lambda: sum(channel.open for channel in gateway.pool.roster.channels) == 2, 10)
     (identity,) = one.outlet._seen
     await one.outlet._send(identity, [wire.PONG, b"garbage"])
-    channel = next(c for c in gateway.pool.channels if c.card.engine_id == "one")
+    channel = next(c for c in gateway.pool.roster.channels if c.card.engine_id == "one")
     await soon(lambda: channel.breaker.half_open, 5)
     await soon(lambda: channel.open, 5, "connected again")
     channel.breaker.open_until = 0
@@ -266,7 +266,7 @@ async def test_of_two_rivals_the_first_token_decides_and_the_other_is_aborted(he
     output = await told(gateway)
     assert (output.request_id, output.new_token_ids) == ("r", [6])
     assert (gateway.pool.in_flight, gateway.pool.failover.hedged) == (0, 1)
-    assert [channel.requests for channel in gateway.pool.channels] == [0, 0]
+    assert [channel.requests for channel in gateway.pool.roster.channels] == [0, 0]
 
 
 @pytest.mark.parametrize("lost", ["first", "hedge"])
@@ -327,8 +327,8 @@ async def test_an_engine_may_take_more_streams_along_than_the_budget_has_retries
         await begin(one, name)
     await soon(lambda: set(left.core.requests) == names, 5)
     introduce([right], [one])
-    one.pool.set_members([left.card(), right.card()])
-    await soon(lambda: len(one.pool.usable) == 2, 5)
+    one.pool.roster.set_members([left.card(), right.card()])
+    await soon(lambda: len(one.pool.roster.usable) == 2, 5)
     await left.stop()
     await soon(lambda: set(right.core.requests) == names, 5, "a first move is no retry")
     assert not one.pool.failover.ended
@@ -338,7 +338,7 @@ async def test_an_older_request_does_not_close_the_breaker_of_an_engine_that_was
     only, gateway = pair
     await begin(gateway)
     await holder("r", only)
-    (channel,) = gateway.pool.channels
+    (channel,) = gateway.pool.roster.channels
     channel.breaker.fault(asyncio.get_running_loop().time())
     only.core.say("r", tokens=[5])
     await told(gateway)

@@ -45,7 +45,7 @@ async def test_a_malformed_message_costs_its_connection_and_nothing_else(fork, m
     right.core.say(started)
     assert (await gateway.output()).outputs[0].request_id == started
 
-    lost = {c.card.engine_id: c for c in gateway.pool.channels}["left"]
+    lost = {c.card.engine_id: c for c in gateway.pool.roster.channels}["left"]
     went_down = asyncio.Event()
     on_lost = gateway.pool.on_lost
     gateway.pool.on_lost = lambda *args: (on_lost(*args), went_down.set())
@@ -88,7 +88,7 @@ async def test_a_request_that_an_engine_cannot_read_fails_alone(pair):
     engine, gateway = pair
     await gateway.add("good")
     await soon(lambda: "good" in engine.core.requests, 5)
-    channels = gateway.pool.channels
+    channels = gateway.pool.roster.channels
     await channels[0].send(wire.ADD, [b"bad", b"\xff\xff"])
     gateway.pool._flights["bad"] = Flight("bad", None, 0, None, channels[0], attempt=1)
     (output,) = (await gateway.output()).outputs
@@ -108,7 +108,7 @@ async def test_an_aborted_request_is_aborted_at_its_engine_and_heard_of_no_more(
     await soon(lambda: "next" in engine.core.requests, 5)
     engine.core.say("next")
     assert [output.request_id for output in (await gateway.output()).outputs] == ["next"]
-    assert (engine.outlet.in_flight, gateway.pool.channels[0].requests) == (1, 1)
+    assert (engine.outlet.in_flight, gateway.pool.roster.channels[0].requests) == (1, 1)
 
 
 async def test_two_gateways_share_an_engine_and_each_gets_only_its_own(pair, gateway):
@@ -131,7 +131,7 @@ async def test_a_gateway_cannot_abort_what_another_asked_for(pair, gateway):
     await second.meet(engine)
     await first.add("mine")
     await soon(lambda: engine.core.requests, 5)
-    await second.pool.channels[0].send(wire.ABORT, [b"mine"])
+    await second.pool.roster.channels[0].send(wire.ABORT, [b"mine"])
     await second.add("after it")
     await soon(lambda: "after it" in engine.core.requests, 5)
     assert engine.core.aborted == []

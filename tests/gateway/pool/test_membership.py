@@ -25,36 +25,36 @@ async def test_an_engine_that_serve_lists_no_more_ends_its_streams_and_gets_no_n
     await gateway.add("old")
     await soon(lambda: left.core.requests or right.core.requests, 5)
     old, new = (left, right) if left.core.requests else (right, left)
-    gateway.pool.set_members([new.card()])
+    gateway.pool.roster.set_members([new.card()])
     for number in range(4):
         await gateway.add(f"new-{number}")
     await soon(lambda: len(new.core.requests) == 4, 5)
     assert list(old.core.requests) == ["old"]
     old.core.say("old", finish=0)
     assert (await gateway.output()).outputs[0].request_id == "old"
-    await soon(lambda: [c.card.engine_id for c in gateway.pool.channels] == [new.name], 5)
+    await soon(lambda: [c.card.engine_id for c in gateway.pool.roster.channels] == [new.name], 5)
 
 
 async def test_a_list_of_nobody_is_a_controller_that_has_just_come_back(pair):
     """Engines say themselves when they leave: until then they serve on."""
     engine, gateway = pair
-    gateway.pool.set_members([])
+    gateway.pool.roster.set_members([])
     assert gateway.pool.available
     await gateway.add("r")
     await soon(lambda: "r" in engine.core.requests, 5)
-    gateway.pool.set_members([engine.card()])
-    assert [channel.open for channel in gateway.pool.channels] == [True]
-    gateway.pool.set_members([])
+    gateway.pool.roster.set_members([engine.card()])
+    assert [channel.open for channel in gateway.pool.roster.channels] == [True]
+    gateway.pool.roster.set_members([])
     await engine.outlet.leave()
     await soon(lambda: not gateway.pool.available, 5)
     await gateway.pool.abort(["r"])
-    await soon(lambda: not gateway.pool.channels, 5, "nobody needs it any more")
+    await soon(lambda: not gateway.pool.roster.channels, 5, "nobody needs it any more")
 
 
 async def test_an_engine_that_says_it_leaves_gets_no_new_work_but_ends_its_own(fork):
     left, right, gateway = fork
     await left.outlet.leave()
-    await soon(lambda: sum(c.open for c in gateway.pool.channels) == 1, 5)
+    await soon(lambda: sum(c.open for c in gateway.pool.roster.channels) == 1, 5)
     for number in range(4):
         await gateway.add(f"r{number}")
     await soon(lambda: len(right.core.requests) == 4, 5)
@@ -65,8 +65,8 @@ async def test_a_gateway_that_connects_while_an_engine_leaves_is_told_at_once(en
     one, other = engine("one"), gateway()
     introduce([one], [other])
     await one.outlet.leave()
-    other.pool.set_members([one.card()])
-    await soon(lambda: any(c.leaving for c in other.pool.channels), 5)
+    other.pool.roster.set_members([one.card()])
+    await soon(lambda: any(c.leaving for c in other.pool.roster.channels), 5)
     assert not other.pool.available
 
 
@@ -84,19 +84,19 @@ async def test_a_gateway_that_connects_while_an_engine_leaves_is_told_at_once(en
 async def test_an_engine_that_does_not_fit_is_refused_in_words_and_not_connected(pair, engine, change, said):
     one, gateway = pair
     stranger = engine("stranger")
-    gateway.pool.set_members([one.card(), stranger.card(**change)])
-    assert said in gateway.pool.refused["stranger"]
-    assert [c.card.engine_id for c in gateway.pool.channels] == ["one"]
-    gateway.pool.set_members([one.card()])
-    assert gateway.pool.refused == {}
+    gateway.pool.roster.set_members([one.card(), stranger.card(**change)])
+    assert said in gateway.pool.roster.refused["stranger"]
+    assert [c.card.engine_id for c in gateway.pool.roster.channels] == ["one"]
+    gateway.pool.roster.set_members([one.card()])
+    assert gateway.pool.roster.refused == {}
 
 
 async def test_the_first_engine_settles_the_context_length(gateway, engine):
     one, small, large = gateway(), engine("small"), engine("large")
     introduce([small, large], [one])
-    one.pool.set_members([small.card(max_model_len=512), large.card(max_model_len=4096)])
+    one.pool.roster.set_members([small.card(max_model_len=512), large.card(max_model_len=4096)])
     assert one.front.accept.max_model_len == 512
-    assert list(one.pool.refused) == ["large"]
+    assert list(one.pool.roster.refused) == ["large"]
 
 
 async def test_requests_go_where_the_least_is_waiting(fork):
@@ -124,10 +124,10 @@ async def test_an_engine_reports_what_other_gateways_gave_it(fork, gateway):
     second = gateway()
     introduce([left, right], [first, second])
     await second.meet(left, right)
-    first.pool.set_members([left.card()])
+    first.pool.roster.set_members([left.card()])
     for number in range(5):
         await first.add(f"busy-{number}", prompt=100)
-    reported = {c.card.engine_id: c for c in second.pool.channels}["left"]
+    reported = {c.card.engine_id: c for c in second.pool.roster.channels}["left"]
 
     def told():
         load = reported.load
@@ -166,16 +166,16 @@ async def test_an_engine_that_was_restarted_has_a_new_key_and_is_found_by_its_ne
     await soon(lambda: not gateway.pool.available, 5)
     fresh: Engine = engine("two")
     introduce([fresh], [gateway])
-    gateway.pool.set_members([fresh.card()])
+    gateway.pool.roster.set_members([fresh.card()])
     await soon(lambda: gateway.pool.available, 5)
     await gateway.add("r")
     await soon(lambda: "r" in fresh.core.requests, 5)
-    assert [c.card.engine_id for c in gateway.pool.channels] == ["two"]
+    assert [c.card.engine_id for c in gateway.pool.roster.channels] == ["two"]
 
 
 async def test_an_engine_lets_a_gateway_in_as_soon_as_it_is_told_of_it(gateway, engine):
     one, other = engine("one"), gateway()
-    other.pool.set_members([one.card()])
+    other.pool.roster.set_members([one.card()])
     await asyncio.sleep(0.3)
     assert not other.pool.available
     introduce([one], [other])
