@@ -25,13 +25,16 @@ def add(registers: Registers, value: int) -> None:
     registers[place] = max(registers[place], rank)
 
 
-def add_all(registers: Registers, values: NDArray[np.uint64]) -> None:
-    precision = len(registers).bit_length() - 1
-    places = (values & np.uint64(len(registers) - 1)).astype(np.intp)
-    rest = values >> np.uint64(precision)
+def placed(values: NDArray[np.uint64], precision: int) -> tuple[NDArray[np.intp], Registers]:
+    """The register of each value, and the rank that it has there at least."""
+    places = (values & np.uint64((1 << precision) - 1)).astype(np.intp)
     # The exponent of a float64 counts bits; 2^53 and above may round up by one, which costs a rank of 1 in 2^11 values.
-    bits = np.frexp(rest.astype(np.float64))[1]
-    np.maximum.at(registers, places, (64 - precision - bits + 1).astype(np.uint8))
+    bits = np.frexp((values >> np.uint64(precision)).astype(np.float64))[1]
+    return places, (64 - precision - bits + 1).astype(np.uint8)
+
+
+def add_placed(registers: Registers, places: NDArray[np.intp], ranks: Registers) -> None:
+    np.maximum.at(registers, places, ranks)
 
 
 def count(registers: Registers) -> float:

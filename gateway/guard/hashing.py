@@ -1,17 +1,19 @@
-"""Keyed hashes of words, all of a text at once.
+"""Keyed hashes of words, of several texts at once: numpy's price is by the call, not by the word.
 
 A word's hash is a polynomial in its bytes, modulo 2^64, with a secret multiplier and a secret value for each byte, then
-mixed. Sums over a prefix give the hash of every word by one subtraction each, so numpy does a text in some 30 µs. What
-is kept afterwards are aggregates of such hashes; who lacks the secret cannot look words up in them.
+mixed. Sums over a prefix give the hash of every word by one subtraction each. What is kept afterwards are aggregates of
+such hashes; who lacks the secret cannot look words up in them.
 """
 
 import hashlib
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
+Places = NDArray[np.intp]
 MAX_BYTES: Final = 16_384
 _LETTER: Final = np.zeros(256, np.bool_)
 _LETTER[[*range(ord("a"), ord("z") + 1), *range(ord("0"), ord("9") + 1), *range(0x80, 0x100)]] = True
@@ -20,6 +22,7 @@ _DIGIT[ord("0") : ord("9") + 1] = True
 # In scripts without spaces a character is a word: UTF-8 writes those from U+3000 to U+DFFF with these first bytes.
 _ALONE: Final = np.zeros(256, np.bool_)
 _ALONE[0xE3:0xEE] = True
+_STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mixed(values: Hashes) -> Hashes:
@@ -31,6 +34,24 @@ def mixed(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
+def spans(starts: Places, counts: Places) -> Places:
+    """The places start, start + 1, ... of each span, one span after another."""
+    places: Places = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    return places
+
+
+class Words(NamedTuple):
+    """Of several texts, one after another: text i has those from `bounds[i]` to before `bounds[i + 1]`."""
+
+    hashes: Hashes
+    numbers: NDArray[np.bool_]
+    bounds: Places
+
+    @property
+    def counts(self) -> Places:
+        return np.diff(self.bounds)
+
+
 class Hasher:
     """One secret's hashes."""
 
@@ -39,24 +60,36 @@ class Hasher:
         table = hashlib.shake_256(self._secret).digest(257 * 8)
         values = np.frombuffer(table, np.uint64).copy()
         base = int(values[256]) | 1
-        self._bytes = values[:256]
+        self._bytes = np.where(_LETTER, values[:256], np.uint64(0))
         inverse = pow(base, -1, 1 << 64)
         self._powers = _powers(base)
         self._back = _powers(inverse)
 
-    def words(self, text: str) -> tuple[Hashes, NDArray[np.bool_]]:
+    def words(self, texts: Sequence[str]) -> Words:
         """The hash of each word in order, and whether it is a number; letters' case does not matter."""
-        raw = np.frombuffer(text.lower().encode("utf-8", "surrogatepass")[:MAX_BYTES], np.uint8)
+        encoded = [text.lower().encode("utf-8", "surrogatepass")[:MAX_BYTES] for text in texts]
+        # A space after each text is part of no word, and keeps them apart.
+        raw = np.frombuffer(b" ".join([*encoded, b""]), np.uint8)
+        ends = np.cumsum([0, *(len(each) + 1 for each in encoded)])
         letter = _LETTER[raw]
-        begins = letter & (_ALONE[raw] | ~np.concatenate(([False], letter[:-1])))
+        begins = letter.copy()
+        begins[1:] &= _ALONE[raw[1:]] | ~letter[:-1]
         starts = np.flatnonzero(begins)
-        if not len(starts):
-            return np.zeros(0, np.uint64), np.zeros(0, np.bool_)
-        values = np.where(letter, self._bytes[raw] * self._powers[: len(raw)], np.uint64(0))
-        ends = np.append(starts[1:], len(raw))
-        sums = np.concatenate((np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)))
-        hashes = (sums[ends] - sums[starts]) * self._back[starts]
-        return mixed(hashes), _DIGIT[raw[starts]]
+        place = np.arange(len(raw)) - np.repeat(ends[:-1], np.diff(ends))
+        sums = np.zeros(len(raw) + 1, np.uint64)
+        np.cumsum(self._bytes[raw] * self._powers[place], out=sums[1:])
+        upto = sums[np.append(starts, len(raw))]
+        hashes = (upto[1:] - upto[:-1]) * self._back[place[starts]]
+        return Words(mixed(hashes), _DIGIT[raw[starts]], np.searchsorted(starts, ends))
+
+    def runs(self, words: Hashes, starts: Places, counts: Places, tags: Hashes) -> Hashes:
+        """A name for each run of words: for their values, their order, their number and the run's tag."""
+        firsts = np.cumsum(counts) - counts
+        place = np.arange(counts.sum()) - np.repeat(firsts, counts)
+        marked = mixed(words[spans(starts, counts)] + (place + 1).astype(np.uint64) * _STEP)
+        sums = np.zeros(len(marked) + 1, np.uint64)
+        np.cumsum(marked, out=sums[1:])
+        return mixed((sums[firsts + counts] - sums[firsts] + counts.astype(np.uint64) * _STEP) ^ tags)
 
     def ident(self, *parts: bytes) -> int:
         """A keyed 64-bit name of a sequence of parts, for what is stored and compared."""

@@ -16,7 +16,7 @@ VERSION: Final = 1
 _ARRAYS: Final = tuple(
     field.name
     for field in fields(Profile)
-    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring")
+    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring", "rung")
 )
 
 

@@ -4,15 +4,17 @@ Two gateways' profiles of the same key and day merge into what one gateway would
 `late`, which each counts between its own requests.
 """
 
+import math
 import zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.guard import distinct
-from gateway.guard.marks import TOPIC_BITS, Marks
+from gateway.guard.marks import SHINGLES, TOPIC_BITS, Marks
 from gateway.guard.observation import Observation
 from gateway.guard.rff import FEATURES, Window
 from gateway.guard.templates import Templates
@@ -29,6 +31,8 @@ COUNTERS: Final = tuple(
 COUNTED: Final = COUNTERS.index("shingles") + 1
 """So many are counted for every request, in this order, in `take`."""
 _AT: Final = {name: place for place, name in enumerate(COUNTERS)}
+GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
+"""Their number, and the sums of their logarithms and of the squares of these."""
 
 
 @dataclass(slots=True)
@@ -39,7 +43,7 @@ class Profile:
     day: int
     counters: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(COUNTERS)))
     texts: distinct.Registers = field(default_factory=lambda: distinct.empty(8))
-    shingles: distinct.Registers = field(default_factory=lambda: distinct.empty(9))
+    shingles: distinct.Registers = field(default_factory=lambda: distinct.empty(SHINGLES))
     biases: distinct.Registers = field(default_factory=lambda: distinct.empty(6))
     samplings: distinct.Registers = field(default_factory=lambda: distinct.empty(6))
     topics: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1 << TOPIC_BITS) // 8, np.uint8))
@@ -50,7 +54,8 @@ class Profile:
     templates: Templates = field(default_factory=Templates)
     begun: float = 0.0
     last: float = 0.0
-    ring: list[int] = field(default_factory=list)
+    ring: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(RING, np.uint64))
+    rung: int = 0
 
     def get(self, name: str) -> float:
         return float(self.counters[_AT[name]])
@@ -82,18 +87,17 @@ class Profile:
             marks.probing,
             seen.finish == "length",
             marks.turns > 1,
-            len(marks.shingles),
+            len(marks.shingles[0]),
         )
         self.begun = self.begun or seen.at
         self._timing(seen.at)
         self._edits(marks.simhash)
         self._history(marks)
         distinct.add(self.texts, marks.whole)
-        distinct.add_all(self.shingles, marks.shingles)
+        distinct.add_placed(self.shingles, *marks.shingles)
         for token in seen.bias[:64]:
             distinct.add(self.biases, _spread(token))
-        way = (seen.temperature, seen.top_p, seen.max_tokens, seen.n)
-        distinct.add(self.samplings, _spread(zlib.crc32(repr(way).encode())))
+        distinct.add(self.samplings, _way(seen.temperature, seen.top_p, seen.max_tokens, seen.n))
         _set(self.topics, marks.topic)
         for template in marks.templates:
             self.templates.add(template, marks.whole)
@@ -104,16 +108,16 @@ class Profile:
     def _timing(self, at: float) -> None:
         _set(self.minutes, int(at % DAY_S // 60))
         if self.last and at > self.last:
-            gap = float(np.log(max(1e-3, at - self.last)))
-            for name, value in (("gaps", 1.0), ("log_gaps", gap), ("log_gaps2", gap * gap)):
-                self.counters[_AT[name]] += value
+            gap = math.log(max(1e-3, at - self.last))
+            self.counters[GAPS] += (1.0, gap, gap * gap)
         self.last = max(self.last, at)
 
     def _edits(self, simhash: int) -> None:
-        near = [(simhash ^ other).bit_count() for other in self.ring]
-        self.counters[_AT["edits"]] += any(0 < bits <= EDIT_BITS for bits in near)
-        self.ring.append(simhash)
-        del self.ring[:-RING]
+        near = np.bitwise_count(self.ring[: self.rung] ^ np.uint64(simhash))
+        if (near[near > 0] <= EDIT_BITS).any():
+            self.counters[_AT["edits"]] += 1
+        self.ring[self.rung % RING] = simhash
+        self.rung += 1
 
     def _history(self, marks: Marks) -> None:
         """A conversation that goes on from one which was never had here was had elsewhere, or made up."""
@@ -153,6 +157,12 @@ def _set(bitmap: NDArray[np.uint8], place: int) -> None:
 
 def _has(bitmap: NDArray[np.uint8], place: int) -> bool:
     return bool(bitmap[place >> 3] >> (place & 7) & 1)
+
+
+@lru_cache(4096)
+def _way(*settings: float | None) -> int:
+    """A name for one way of sampling."""
+    return _spread(zlib.crc32(repr(settings).encode()))
 
 
 def _spread(value: int) -> int:

@@ -26,18 +26,35 @@ class Use:
 
 @dataclass(slots=True)
 class Templates:
+    """`floor`: the smallest count when it was last looked for; `lowest`: those that had it."""
+
     uses: dict[int, Use] = field(default_factory=dict)
+    floor: float = 0.0
+    lowest: list[int] = field(default_factory=list)
 
     def add(self, template: int, whole: int) -> None:
         use = self.uses.get(template)
         if use is None:
-            use = Use()
-            if len(self.uses) >= PLACES:
-                least = min(self.uses, key=lambda each: self.uses[each].count)
-                use.count = use.over = self.uses.pop(least).count
+            if len(self.uses) < PLACES:
+                use = Use()
+            else:
+                use = self.uses.pop(self._least())
+                use.over = use.count
+                use.fresh.fill(0)
             self.uses[template] = use
         use.count += 1
         distinct.add(use.fresh, whole)
+
+    def _least(self) -> int:
+        """Counts only rise: who still has the smallest one is the least."""
+        while True:
+            while self.lowest:
+                template = self.lowest.pop()
+                use = self.uses.get(template)
+                if use is not None and use.count == self.floor:
+                    return template
+            self.floor = min(use.count for use in self.uses.values())
+            self.lowest = [template for template, use in reversed(self.uses.items()) if use.count == self.floor]
 
     def merge(self, other: Self) -> None:
         for template, theirs in other.uses.items():
@@ -47,6 +64,7 @@ class Templates:
             np.maximum(ours.fresh, theirs.fresh, out=ours.fresh)
         kept = sorted(self.uses, key=lambda each: -self.uses[each].count)[:PLACES]
         self.uses = {template: self.uses[template] for template in kept}
+        self.lowest.clear()
 
     def harvest(self) -> tuple[float, float]:
         """(requests, novelty) of the template with the most different texts in it; novelty is in [0, 1]."""

@@ -3,7 +3,8 @@
     python -m loadtests.bench.guard [--out FILE]
 
 In the request's way: the verdict, the field checks, the count of tokens, and the observation at its end, for a chat of four
-messages. The bound is BOUND_US. Per token it does nothing. A leak reservation waits for a disk and is measured apart.
+messages. The bound is BOUND_US. Per token it does nothing. The thread takes as many requests at once as it does at work. A leak
+reservation waits for a disk and is measured apart.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ from gateway.config.guard import Guard as GuardConfig
 from gateway.guard.accounts import Accounts
 from gateway.guard.detector import Detector
 from gateway.guard.file_store import FileStore
-from gateway.guard.guard import Guard
+from gateway.guard.guard import BATCH, Guard
 from gateway.guard.leak_budgets import LeakBudgets
 from gateway.guard.leaks import Shape
 from gateway.guard.throttle import Throttle
@@ -29,18 +31,30 @@ from gateway.http.guarding import Guarding
 from gateway.http.surface import ROUTES, SurfacePolicy, admit
 from loadtests.bench.__main__ import commit
 from loadtests.bench.probe import machine
+from loadtests.traffic.words import paragraph
 
 BOUND_US = 150.0
 REQUESTS, ROUNDS = 1000, 5
 SHAPE = Shape("m", "v", 4096, 128_000)
-CALLER = Principal("abcd2345", "acme", "standard", frozenset({"inference"}))
-TURN = "Please explain in a few sentences why the harbour freezes in some winters and not in others. " * 6
-BODY = {
-    "model": "m",
-    "messages": [{"role": role, "content": TURN} for role in ("system", "user", "assistant", "user")],
-    "max_tokens": 256,
-    "temperature": 0.7,
-}
+CALLERS = [Principal(f"abcd23{n}", f"acme-{n}", "standard", frozenset({"inference"})) for n in range(20)]
+
+
+def bodies(rng: Random) -> list[dict[str, Any]]:
+    """Chats of four messages of some 550 characters, with one system prompt and no other text twice."""
+    orders = paragraph(rng, 10)
+    said = [[orders, *(paragraph(rng, 10) for _ in range(3))] for _ in range(REQUESTS)]
+    return [
+        {
+            "model": "m",
+            "messages": [
+                {"role": role, "content": text}
+                for role, text in zip(("system", "user", "assistant", "user"), texts, strict=True)
+            ],
+            "max_tokens": 256,
+            "temperature": 0.7,
+        }
+        for texts in said
+    ]
 
 
 class Quiet:
@@ -72,12 +86,12 @@ class Results(msgspec.Struct, frozen=True):
     reservation_us: float
 
 
-async def _request(guarding: Guarding, body: dict[str, Any]) -> None:
+async def _request(guarding: Guarding, body: dict[str, Any], caller: Principal) -> None:
     route = ROUTES["/v1/chat/completions"]
     admitted = admit(route, body, SurfacePolicy())
     watch = guarding.watch()
     begun = time.process_time()
-    watch.enter(CALLER)
+    watch.enter(caller)
     await watch.check(route, admitted, SHAPE, 8192)
     work = watch.counting(Told())
     work.counted(500)
@@ -95,19 +109,19 @@ async def measure(folder: Path) -> tuple[float, float, float]:
     leaks = LeakBudgets(store, Accounts(), 1.0, {}, "projection")
     guarding = Guarding(GuardConfig(), guard, leaks, Throttle(6, 2), Quiet())
     rounds, thread = [], []
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         _spent.clear()
-        for _ in range(REQUESTS):
-            await _request(guarding, BODY)
+        for place, body in enumerate(bodies(Random(number))):
+            await _request(guarding, body, CALLERS[place % len(CALLERS)])
         rounds.append(sum(_spent) / REQUESTS)
         queue = guard._queue  # noqa: SLF001  what the thread would do, without the thread
         begun, looked = time.process_time(), len(queue)
         while queue:
-            detector.take(queue.popleft())
+            detector.take(*(queue.popleft() for _ in range(min(BATCH, len(queue)))))
         thread.append((time.process_time() - begun) / looked)
     begun = time.perf_counter()
-    for _ in range(50):
-        await _request(guarding, BODY | {"logprobs": True})
+    for body in bodies(Random(ROUNDS))[:50]:
+        await _request(guarding, body | {"logprobs": True}, CALLERS[0])
     reservation = (time.perf_counter() - begun) / 50
     leaks.close()
     store.close()

@@ -16,6 +16,8 @@ from loadtests.traffic.world import World
 EPOCH = 1_767_571_200.0
 """Midnight (UTC) of a Monday, when simulated time begins."""
 JUDGE_S = 300.0
+TOGETHER = 32
+"""Requests that the detector is given at once."""
 MANY = 64
 """All keys with something new are looked at after so many simulated seconds, or requests of one key. A gateway looks more often."""
 
@@ -86,16 +88,22 @@ class Replay:
 
     def _day(self, calls: list[Call], number: int, *, keep_snapshots: bool) -> None:
         seen: Counter[str] = Counter()
+        waiting: list[Observation] = []
         due = EPOCH + number * DAY_S + JUDGE_S
         for call in calls:
             at = EPOCH + call.at
-            if at >= due or seen[call.sender.key] >= MANY:
+            judged = at >= due or seen[call.sender.key] >= MANY
+            if judged or len(waiting) == TOGETHER:
+                self.detector.take(*waiting)
+                waiting.clear()
+            if judged:
                 self._judge(seen, min(at, due), number, keep_snapshots=keep_snapshots)
                 seen.clear()
                 due += JUDGE_S * max(0, 1 + (at - due) // JUDGE_S)
             self._count(call, number)
-            self.detector.take(observation(call))
+            waiting.append(observation(call))
             seen[call.sender.key] += 1
+        self.detector.take(*waiting)
         self._judge(seen, due, number, keep_snapshots=keep_snapshots)
 
     def _count(self, call: Call, number: int) -> None:
