@@ -1,10 +1,7 @@
 """The guard of one gateway, put together from the configuration: its store, its thread, its place at the door, its voice."""
 
 import asyncio
-import json
 import logging
-import threading
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,11 +24,11 @@ from gateway.guard.response import Rules
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Change, Level
+from gateway.guard.webhook import Webhook
 from gateway.http.guarding import Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
-WEBHOOK_S: Final = 5.0
 HOUR_S: Final = 3600.0
 
 log = logging.getLogger(__name__)
@@ -50,6 +47,7 @@ class GuardFront:
         self._guard = Guard(_detector(config, salt("\0guard")), self._store, self._on_change, self._settings.queue)
         shares = {name: tenant.leak_share for name, tenant in self._settings.tenants.items() if tenant.leak_share}
         self._leaks = LeakBudgets(self._store, accounts, self._settings.leak_share, shares, self._settings.secret)
+        self._webhook = None if self._settings.webhook is None else Webhook(self._settings.webhook)
         self._leaked: list[dict[str, Any]] = []
         self._metrics = GuardMetrics(registry, _tiers(config), self._reading)
         throttle = Throttle(self._settings.throttle.requests_per_minute, self._settings.throttle.concurrency)
@@ -114,19 +112,8 @@ class GuardFront:
         self._record(Event.LEVEL_CHANGED, **fields)
         if verdict.level is Level.QUARANTINE:
             self._record(Event.QUARANTINED, **fields)
-        if self._settings.webhook and verdict.level >= Level.VERIFY and verdict.level > change.before:
-            threading.Thread(target=self._call, args=(change,), name="guard-webhook", daemon=True).start()
-
-    def _call(self, change: Change) -> None:
-        body = {"event": "guard.level", "key": change.key, "tenant": change.tenant} | told(change.verdict)
-        request = urllib.request.Request(  # noqa: S310  the scheme is checked by the configuration
-            str(self._settings.webhook), json.dumps(body).encode(), {"content-type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=WEBHOOK_S):  # noqa: S310  as above
-                pass
-        except OSError as exc:
-            log.warning("guard: the webhook was not told of %s at %s: %s", change.key, change.verdict.level.label, exc)
+        if self._webhook is not None and verdict.level >= Level.VERIFY and verdict.level > change.before:
+            self._webhook.tell({"event": "guard.level", "key": change.key, "tenant": change.tenant} | told(verdict))
 
     def _reading(self) -> GuardReading:
         tiers = self.guarding.tiers

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gateway.guard.accounts import Accounts
 from gateway.guard.calibration import Calibration
 from gateway.guard.features import Features, Snapshot, features
-from gateway.guard.groups import STRANGERS, Group, Groups, Kin, kin
+from gateway.guard.groups import STRANGERS, Groups, Kin, kin
 from gateway.guard.hashing import Hasher
 from gateway.guard.marks import DIMENSIONS, Marker, Marks
 from gateway.guard.observation import Observation
@@ -102,7 +102,7 @@ class Detector:
         self.records: OrderedDict[str, Record] = OrderedDict()
         self._marker = Marker(Hasher(secret))
         self._kernel = Kernel(DIMENSIONS)
-        self._groups = Groups()
+        self.groups = Groups()
         self._twins = Twins()
         self._hours = np.zeros(24, np.float32)
         self._kin: dict[int, tuple[float, Kin]] = {}
@@ -128,7 +128,7 @@ class Detector:
             if self._twins.take(marks.simhash, account) is not None:
                 record.profile.twin()
             for template in marks.templates:
-                group = self._groups.of(template, account, record.profile.day)
+                group = self.groups.of(template, account, record.profile.day)
                 if group is not None:
                     group.take(account, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
         self._dirty[seen.key] = self._changed[seen.key] = None
@@ -193,8 +193,9 @@ class Detector:
     def kindred(self, key: str) -> tuple[str, ...]:
         """The accounts that share this key's strongest group."""
         record = self.records.get(key)
-        group = None if record is None or record.kin_of is None else self._groups.groups.get(record.kin_of)
-        return () if group is None else tuple(group.members)
+        if record is None or record.kin_of is None or record.kin_of not in self.groups.groups:
+            return ()
+        return tuple(self.groups.whole(record.kin_of).members)
 
     def release(self, key: str, now: float) -> Change | None:
         """Forgets the evidence of this day and of those before; None if nothing is known of the key."""
@@ -235,6 +236,10 @@ class Detector:
         record = self.records.get(key)
         if record is None:
             record = self.records[key] = Record(Profile(told.tenant, today))
+        elif told.cleared < record.cleared:
+            # Written by one who had not heard of the release, perhaps over what told of it.
+            self._changed[key] = None
+            return False
         elif told.at <= record.at:
             return False
         if told.cleared > record.cleared:
@@ -306,23 +311,22 @@ class Detector:
         account = self.accounts.of(profile.tenant)
         for template, use in profile.templates.uses.items():
             own = use.count - use.over
-            group = self._groups.groups.get(template)
-            if own < SHARED_LEAST or group is None or group.day != profile.day or account not in group.members:
+            if own < SHARED_LEAST or not self.groups.has(template, account, profile.day):
                 continue
-            found = self._kin_of(template, group)
+            found = self._kin_of(template)
             if _strength(found) * own > _strength(best) * part:
                 best, part, where = found, own, template
         return best, part, where
 
-    def _kin_of(self, template: int, group: Group) -> Kin:
-        """Reckoned again once a group has grown by a tenth."""
-        known = self._kin.get(template)
-        if known is not None and known[0] <= group.requests < known[0] * 1.1 + 4:
+    def _kin_of(self, template: int) -> Kin:
+        """Of all gateways, reckoned again once the group has grown by a tenth."""
+        known, requests = self._kin.get(template), self.groups.requests(template)
+        if known is not None and known[0] <= requests < known[0] * 1.1 + 4:
             return known[1]
-        found = kin(group, self._hours)
-        if len(self._kin) > 4 * len(self._groups.groups) + 1000:
+        found = kin(self.groups.whole(template), self._hours)
+        if len(self._kin) > 4 * len(self.groups.groups) + 1000:
             self._kin.clear()
-        self._kin[template] = (group.requests, found)
+        self._kin[template] = (requests, found)
         return found
 
 

@@ -14,7 +14,7 @@ for its own subject. So a group is judged by how alike its members are:
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,18 @@ MEMBERS: Final = 256
 TRACKED: Final = 48
 """Members of a group whose embeddings are kept; a hydra's are all alike, and these are the first to come."""
 LEAST: Final = 3
+TELLING: Final = 12
+GROWN: Final = 1.2
+TOLD: Final = 32
+"""Other gateways hear of a group from so many requests on, whenever it has grown so much, of so many groups at a time."""
 
 
 @dataclass(slots=True)
 class Member:
+    """`tracked`: requests whose embeddings are in `phi` and `squares`."""
+
     count: float = 0.0
+    tracked: float = 0.0
     instruction: float = 0.0
     reasoning: float = 0.0
     hours: NDArray[np.float32] = field(default_factory=lambda: np.zeros(24, np.float32))
@@ -64,8 +71,25 @@ class Group:
         member.instruction += hits[0]
         member.reasoning += hits[1]
         if member.phi is not None:
+            member.tracked += 1
             member.phi += phi
             member.squares += float(phi @ phi)
+
+    def merge(self, other: Self) -> None:
+        """What another gateway has seen of the same group on the same day."""
+        self.requests += other.requests
+        np.maximum(self.texts, other.texts, out=self.texts)
+        for owner, theirs in other.members.items():
+            ours = self.members.get(owner)
+            if ours is None:
+                if len(self.members) >= MEMBERS:
+                    continue
+                ours = self.members[owner] = Member()
+            for name in ("count", "tracked", "instruction", "reasoning", "squares"):
+                setattr(ours, name, getattr(ours, name) + getattr(theirs, name))
+            ours.hours += theirs.hours
+            if theirs.phi is not None:
+                ours.phi = theirs.phi.copy() if ours.phi is None else ours.phi + theirs.phi
 
 
 class Kin(NamedTuple):
@@ -106,7 +130,7 @@ def kin(group: Group, everyone: NDArray[np.float32]) -> Kin:
 
 
 def _kinship(active: list[Member]) -> float:
-    seen = [(member.count, member.phi, member.squares) for member in active if member.phi is not None]
+    seen = [(member.tracked, member.phi, member.squares) for member in active if member.phi is not None]
     if len(seen) < 2:
         return 0.0
     counts = np.array([count for count, _, _ in seen])
@@ -136,10 +160,12 @@ def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 class Groups:
-    """All templates of a day: at first only who used them, and a group once enough accounts did."""
+    """All templates of a day: at first only who used them, and a group once enough accounts did, here or at another gateway."""
 
     def __init__(self) -> None:
         self.groups: OrderedDict[int, Group] = OrderedDict()
+        self._others: dict[int, dict[str, Group]] = {}
+        self._told: dict[int, float] = {}
         self._candidates: OrderedDict[int, tuple[str, ...]] = OrderedDict()
 
     def of(self, template: int, owner: str, day: int) -> Group | None:
@@ -158,8 +184,60 @@ class Groups:
             if len(self._candidates) > CANDIDATES:
                 self._candidates.popitem(last=False)
             return None
+        return self._new(template, day)
+
+    def has(self, template: int, owner: str, day: int) -> bool:
+        """Whether the account is in the template's group of that day, here or elsewhere."""
+        group = self.groups.get(template)
+        if group is None or group.day != day:
+            return False
+        return owner in group.members or any(owner in other.members for other in self._elsewhere(template))
+
+    def requests(self, template: int) -> float:
+        """Of the group, at all gateways."""
+        return self.groups[template].requests + sum(other.requests for other in self._elsewhere(template))
+
+    def whole(self, template: int) -> Group:
+        """The group as all gateways together have seen it."""
+        own, others = self.groups[template], self._elsewhere(template)
+        if not others:
+            return own
+        whole = Group(own.day)
+        for part in (own, *others):
+            whole.merge(part)
+        return whole
+
+    def news(self) -> list[tuple[int, Group]]:
+        """The groups of which other gateways should hear: those that have grown, the latest first, and TOLD at most."""
+        grown = []
+        for template, group in reversed(self.groups.items()):
+            if group.requests >= TELLING and group.requests >= GROWN * self._told.get(template, 0.0):
+                self._told[template] = group.requests
+                grown.append((template, group))
+                if len(grown) == TOLD:
+                    break
+        return grown
+
+    def learn(self, template: int, writer: str, told: Group) -> None:
+        """What another gateway has seen; of a day that is over here, nothing."""
+        own = self.groups.get(template)
+        if own is None or own.day < told.day:
+            own = self._new(template, told.day)
+        if own.day == told.day:
+            self._others.setdefault(template, {})[writer] = told
+
+    def _elsewhere(self, template: int) -> list[Group]:
+        others = self._others.get(template)
+        day = self.groups[template].day
+        return [] if others is None else [other for other in others.values() if other.day == day]
+
+    def _new(self, template: int, day: int) -> Group:
+        self._others.pop(template, None)
+        self._told.pop(template, None)
         group = self.groups[template] = Group(day)
         self.groups.move_to_end(template)
         if len(self.groups) > GROUPS:
-            self.groups.popitem(last=False)
+            gone, _ = self.groups.popitem(last=False)
+            self._others.pop(gone, None)
+            self._told.pop(gone, None)
         return group

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from gateway.guard.groups import Group, Member
 from gateway.guard.profile import Profile
 from gateway.guard.response import Standing
 from gateway.guard.rff import Window
@@ -78,3 +79,35 @@ def unpacked(blob: bytes) -> Profile | None:
         {key: Use(count, over, np.frombuffer(fresh, np.uint8).copy()) for key, count, over, fresh in uses}
     )
     return profile
+
+
+def packed_group(group: Group) -> bytes:
+    members = [
+        (
+            owner,
+            (member.count, member.tracked, member.instruction, member.reasoning, member.squares),
+            member.hours.tobytes(),
+            None if member.phi is None else member.phi.astype(np.float16).tobytes(),
+        )
+        for owner, member in group.members.items()
+    ]
+    return msgspec.msgpack.encode((VERSION, group.day, group.requests, group.texts.tobytes(), members))
+
+
+def unpacked_group(blob: bytes) -> Group | None:
+    """None for one of another version."""
+    version, day, requests, texts, members = msgspec.msgpack.decode(blob)
+    if version != VERSION:
+        return None
+    group = Group(day, texts=np.frombuffer(texts, np.uint8).copy(), requests=requests)
+    for owner, (count, tracked, instruction, reasoning, squares), hours, phi in members:
+        group.members[owner] = Member(
+            count,
+            tracked,
+            instruction,
+            reasoning,
+            np.frombuffer(hours, np.float32),
+            None if phi is None else np.frombuffer(phi, np.float16).astype(np.float32),
+            squares,
+        )
+    return group

@@ -1,15 +1,26 @@
-"""What one gateway tells the others of its keys, and hears from them: sketches that merge, standings of which the newest counts."""
+"""What one gateway tells the others of its keys and groups, and hears from them: sketches that merge, standings of which the
+newest counts.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.guard.detector import Detector
-from gateway.guard.packing import Ledger, packed, packed_ledger, unpacked, unpacked_ledger
+from gateway.guard.packing import (
+    Ledger,
+    packed,
+    packed_group,
+    packed_ledger,
+    unpacked,
+    unpacked_group,
+    unpacked_ledger,
+)
 from gateway.guard.profile import DAY_S
 from gateway.guard.store import GuardStore, Row
 
 DAY: Final = "day:"
 LEDGER: Final = "key:"
+GROUP: Final = "group:"
 KEEP_DAYS: Final = 60
 SWEEP_S: Final = 3600.0
 
@@ -34,6 +45,8 @@ class Sharing:
             rows.append(Row(DAY + key, self._writer, day, packed(record.profile)))
             # One row for all gateways: the last to write has read the others' a moment before.
             rows.append(Row(LEDGER + key, "", day + KEEP_DAYS, ledger))
+        for template, group in self._detector.groups.news():
+            rows.append(Row(f"{GROUP}{template:016x}", self._writer, group.day, packed_group(group)))
         return rows
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -55,6 +68,8 @@ class Sharing:
                     news.append(row.subject.removeprefix(LEDGER))
             elif row.subject.startswith(DAY) and row.day >= today - 1 and (profile := unpacked(row.blob)) is not None:
                 self._detector.merge(row.subject.removeprefix(DAY), row.writer, profile)
+            elif row.subject.startswith(GROUP) and row.day >= today and (group := unpacked_group(row.blob)) is not None:
+                self._detector.groups.learn(int(row.subject.removeprefix(GROUP), 16), row.writer, group)
         if not 0 <= now - self._swept < SWEEP_S:
             self._swept = now
             self._store.sweep(today - 1)

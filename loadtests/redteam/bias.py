@@ -54,11 +54,12 @@ async def steal_by_biased_logprobs(scene: Scene) -> Finding:
         bias = dict.fromkeys(map(str, ids), BIAS)
         choices = await _asked(scene, prompts, {"logit_bias": bias, "logprobs": top})
         places = [choice["logprobs"]["top_logprobs"][0] for choice in choices]
+        lifted = {texts[token] for token in ids}
         for token in ids:
             text = texts[token]
             columns.append(
                 [
-                    0.0 if text == reference else place.get(text, np.nan) - BIAS - place.get(reference, np.nan)
+                    place.get(text, np.nan) - place.get(reference, np.nan) - (0.0 if reference in lifted else BIAS)
                     for place, reference in zip(places, references, strict=True)
                 ]
             )

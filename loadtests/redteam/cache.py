@@ -19,10 +19,12 @@ BLOCK = 32
 FORM, SECRET, REST = 2 * BLOCK, 2 * BLOCK, 20 * BLOCK
 """Tokens before the secret, of it, and after it: all whole blocks, since only those are cached."""
 IDENTIFIED = 0.95
+SURELY = 10
+"""By time, which other work on the machine blurs: so many times as often as by chance, at the least that is likely."""
 
 
 async def find_secret(scene: Scene, trials: int = TRIALS, candidates: int = CANDIDATES) -> Finding:
-    """Success: the secret named in 95 % of the trials."""
+    """Success: the secret named in 95 % of the trials, or, where only time tells, surely more often than by chance."""
     rng = Random(scene.seed)
     secrets = [_ids(rng, SECRET) for _ in range(candidates)]
     told = right = 0
@@ -41,7 +43,7 @@ async def find_secret(scene: Scene, trials: int = TRIALS, candidates: int = CAND
     low, high = interval(right, trials)
     channel = "cached_tokens" if told else "time to the first token"
     return Finding(
-        right / trials >= IDENTIFIED,
+        right / trials >= IDENTIFIED or (not told and low > SURELY / candidates),
         f"{right} of {trials} secrets found among {candidates} by {channel}; 95 % interval {low:.2f}–{high:.2f}",
         {"share": right / trials, "low": low, "high": high, "chance": 1 / candidates, "told": told},
     )

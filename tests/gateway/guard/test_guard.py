@@ -16,7 +16,7 @@ from gateway.guard.response import Rules
 from gateway.guard.sharing import Sharing
 from gateway.guard.store import GuardStoreUnavailable
 from gateway.guard.verdict import Change, Level
-from tests.gateway.guard.observations import START, seen
+from tests.gateway.guard.observations import START, harvested, seen
 from tests.gateway.guard.test_judgement import harvest
 from tests.waiting import eventually
 
@@ -127,6 +127,67 @@ def test_a_level_reached_at_one_gateway_holds_at_the_other_and_so_does_its_relea
     a.take(a.read(), START + 9005)
     assert here.verdict("thief").level is Level.OBSERVE
     assert here.judge(START + 9999) == []
+    store.close()
+
+
+def test_a_release_is_not_undone_by_who_has_not_heard_of_it(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    here, there = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
+    harvest(here, "thief", 400)
+    here.judge(START + 9000)
+    a.write(a.outgoing(START + 9001))
+    b.take(b.read(), START + 9002)
+    there.release("thief", START + 9003)
+    b.write(b.outgoing(START + 9004))
+    here.judge(START + 19_000)
+    a.write(a.outgoing(START + 19_001))
+    assert b.take(b.read(), START + 19_002) == []
+    assert there.verdict("thief").level is Level.OBSERVE
+    b.write(b.outgoing(START + 19_003))
+    a.take(a.read(), START + 19_004)
+    assert here.verdict("thief").level is Level.OBSERVE
+    store.close()
+
+
+def test_a_hydra_dealt_out_to_two_gateways_is_one_group(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    whole, here, there = (Detector(SETTINGS, secret=b"s") for _ in range(3))
+    asked = [each for key in range(12) for each in harvested(f"head-{key}", 16, begin=START + key)]
+    asked.sort(key=lambda each: (each.at, each.key))
+    for i, each in enumerate(asked):
+        whole.take(each)
+        (here, there)[(i + i // 12) % 2].take(each)
+    alone = here.features("head-3")
+    a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
+    for side in (a, b):
+        side.write(side.outgoing(START + 6000))
+    for side in (a, b):
+        side.take(side.read(), START + 6001)
+    merged, one = here.features("head-3"), whole.features("head-3")
+    assert alone.ring < 0.9 * one.ring
+    for name in ("ring", "ring_even", "ring_kin"):
+        assert getattr(merged, name) == pytest.approx(getattr(one, name), rel=0.1), name
+    assert here.kindred("head-3") == tuple(sorted(whole.kindred("head-3"), key=here.kindred("head-3").index))
+    store.close()
+
+
+def test_a_group_found_at_another_gateway_is_known_here(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    here, there = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
+    for key in range(12):
+        for each in harvested(f"head-{key}", 8, begin=START + key):
+            there.take(each)
+    for each in harvested("late", 8):
+        here.take(each)
+    assert here.features("late").ring == 0
+    b.write(b.outgoing(START + 6000))
+    a.take(a.read(), START + 6001)
+    for each in harvested("late", 8, begin=START + 300):
+        here.take(each)
+    assert here.features("late").ring > 0
+    assert "of-head-3" in here.kindred("late")
     store.close()
 
 

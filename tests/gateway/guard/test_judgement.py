@@ -15,7 +15,7 @@ from gateway.guard.response import Rules, Standing, applied, moved
 from gateway.guard.score import carried_on, evidence, level_of, points
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Level
-from tests.gateway.guard.observations import DAY, START, seen
+from tests.gateway.guard.observations import DAY, START, harvested, seen
 
 HOUR = 3600.0
 RULES = Rules(Level.QUARANTINE, clean_s=24 * HOUR, quarantine_s=24 * HOUR)
@@ -131,12 +131,8 @@ def test_a_table_survives_being_saved(tmp_path: Path) -> None:
 
 
 def harvest(detector: Detector, key: str, n: int, begin: float = START, **more: object) -> None:
-    rng = random.Random(key)
-    for i in range(n):
-        words = " ".join("".join(rng.choices("abcdefghij", k=6)) for _ in range(6))
-        text = f"Come up with {rng.randrange(9)} diverse tasks about {words} and show your reasoning trace for each of them"
-        told = {"completion_tokens": 600, "max_tokens": 1024} | more
-        detector.take(seen(text, begin + 20 * i, key, **told))
+    for each in harvested(key, n, begin, **more):
+        detector.take(each)
 
 
 def chat(detector: Detector, key: str, n: int, begin: float = START) -> None:

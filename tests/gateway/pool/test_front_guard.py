@@ -1,6 +1,7 @@
 """The guard at a real gateway's door, over HTTP: what is refused, what is taken out, what an operator sees and can undo."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from gateway.config import Config
 from gateway.guard.packing import Ledger
 from gateway.guard.verdict import Level
 from loadtests.redis_server import RedisServer
+from tests.gateway.guard.observations import harvested
+from tests.gateway.guard.webhooks import Receiver
 from tests.gateway.limits.conftest import own_redis
 from tests.gateway.pool.engines import SPEC, Engine
 from tests.gateway.pool.fronts import Front, config
@@ -226,6 +229,30 @@ async def test_releases_are_in_the_audit_trail_and_no_key_is(front: Guarded) -> 
     await soon(lambda: '"guard.released"' in trail(), 10, "the audit record")
     assert front.key_id not in trail()
     assert verify(folder, vault).whole
+
+
+@pytest.mark.parametrize("behaviour", ["takes", "fails", "hangs"])
+async def test_who_must_be_verified_is_refused_the_webhook_told_and_nobody_waits_for_it(
+    tmp_path: Path, behaviour: str
+) -> None:
+    with Receiver(behaviour) as receiver:
+        low = {"strip": 1.0, "throttle": 2.0, "verify": 3.0, "quarantine": 1e6}
+        running = Guarded(tmp_path, enforce="verify", webhook=receiver.url, thresholds=low)
+        await running.open()
+        try:
+            plain = {"logprobs": False, "top_logprobs": None}
+            for each in harvested(running.key_id, 400, time.time() - 8000):
+                running.guard.observe(each)
+            await soon(lambda: receiver.messages, 20, "the webhook told")
+            assert code(await running.ask(**plain)) == (403, "verification_required")
+            (told, *again) = receiver.messages
+            assert (told["event"], told["key"], told["level"]) == ("guard.level", running.key_id, "verify")
+            assert told["reasons"]
+            assert all(message == told for message in again)
+            async with running.client(running.friend_key) as friend, asyncio.timeout(5):
+                assert (await running.ask(CHAT, friend, **plain)).status_code == 200
+        finally:
+            await running.close()
 
 
 async def test_an_open_surface_lets_everything_through_and_says_so(tmp_path: Path) -> None:
