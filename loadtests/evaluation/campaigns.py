@@ -1,7 +1,7 @@
 """R10 and R11: attacks that no one would wait for in real time, replayed with simulated time through the guard's own detector."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from gateway.guard.verdict import Level
@@ -12,16 +12,22 @@ from loadtests.redteam.results import Row
 from loadtests.traffic.call import Split
 from loadtests.traffic.campaigns import PLANS, Plan
 
+HYDRA, DRIP = "R10", "R11"
 HYDRA_BAR, DRIP_BAR = 0.2, 0.25
 DRIP_DAYS, DRIP_KEYS, FEW_KEYS = 45, 1000, 40
 HONEST = 2
 """Tenants of each family beside the attacker."""
 
 
-def rows(seed: int, *, full: bool) -> Iterator[Row]:
-    """With the guard on. Without it nothing stands between an attacker and the whole harvest, and nothing is left to measure."""
+def rows(names: Collection[str], seed: int, *, full: bool) -> Iterator[Row]:
+    """Those named, with the guard on. Without it nothing stands between an attacker and the whole harvest, and nothing is left to
+    measure.
+    """
     plans = {plan.name: plan for plan in PLANS}
-    yield _hydra(plans["hydra, 50 % cover"], seed)
+    if HYDRA in names:
+        yield _hydra(plans["hydra, 50 % cover"], seed)
+    if DRIP not in names:
+        return
     keys = DRIP_KEYS if full else FEW_KEYS
     days = DRIP_DAYS if full else DRIP_DAYS // 3
     yield _drip(replace(plans["slow drip"], keys=keys, days=days), seed)
@@ -33,7 +39,7 @@ def _hydra(plan: Plan, seed: int) -> Row:
     outcome = play(Task(Split.TEST, seed, HONEST, plan.days, (plan,)))
     leaked = statistics.leaked((day for day in outcome.days if day.attack), Level.THROTTLE.label)
     measure = f"{leaked:.1%} of the harvest before throttling, {plan.keys} keys, {plan.cover:.0%} cover"
-    return _row("R10", "hydra (simulated)", leaked > HYDRA_BAR, measure, outcome, {"leaked": leaked}, begun)
+    return _row(HYDRA, "hydra (simulated)", leaked > HYDRA_BAR, measure, outcome, {"leaked": leaked}, begun)
 
 
 def _drip(plan: Plan, seed: int) -> Row:
@@ -49,7 +55,7 @@ def _drip(plan: Plan, seed: int) -> Row:
         f"{plan.per_day} requests a key and day"
     )
     return _row(
-        "R11",
+        DRIP,
         "slow drip (simulated)",
         found.value < 0.5,
         measure,

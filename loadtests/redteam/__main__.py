@@ -1,4 +1,7 @@
-"""`python -m loadtests.redteam`: every attack in every mode, one table, one JSON file; fails if one did not end as it should."""
+"""`python -m loadtests.redteam`: every attack in every mode, one table, one JSON file; fails if one did not end as it should.
+
+What was found until an interruption is written, too.
+"""
 
 import argparse
 import signal
@@ -18,11 +21,15 @@ from loadtests.redteam.results import SCHEMA, Results, Row, show, write
 from loadtests.redteam.session import SETTINGS, Session
 from loadtests.redteam.suite import ATTACKS
 
+SIMULATED = (campaigns.HYDRA, campaigns.DRIP)
+NAMES = (*(one.id for one in ATTACKS), *SIMULATED)
+SLOW = {one.id for one in ATTACKS if one.slow}
+
 
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m loadtests.redteam", description="Tries to steal a model.")
     root.add_argument("--full", action="store_true", help="the slow attacks, too")
-    root.add_argument("--attacks", type=_ids, help=f"comma-separated, of: {', '.join(one.id for one in ATTACKS)}")
+    root.add_argument("--attacks", type=_ids, help=f"comma-separated, of: {', '.join(NAMES)}")
     root.add_argument("--modes", type=_modes, default=tuple(Mode), help="comma-separated, of: bare, open, guarded")
     root.add_argument("--seed", type=int, default=1, help="of the victim and of what attacks draw (default: 1)")
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/redteam-<date>.json)")
@@ -31,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _ids(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if unknown := set(names) - {one.id for one in ATTACKS}:
+    if unknown := set(names) - set(NAMES):
         raise argparse.ArgumentTypeError(f"no such attack: {', '.join(sorted(unknown))}")
     return names
 
@@ -48,9 +55,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     begun, started, before, sha = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z"), machine(), commit()
-    chosen = [
-        one for one in ATTACKS if (one.id in arguments.attacks if arguments.attacks else arguments.full or not one.slow)
-    ]
+    names = arguments.attacks or [name for name in NAMES if arguments.full or name not in SLOW]
+    chosen = [one for one in ATTACKS if one.id in names]
+    interrupted = False
     with tempfile.TemporaryDirectory(prefix="sluice-redteam-") as name:
         session = Session(
             Path(name),
@@ -59,10 +66,10 @@ def main() -> None:
         )
         try:
             session.run(chosen, arguments.modes)
-        except KeyboardInterrupt:
-            sys.exit(130)
-        if Mode.GUARDED in arguments.modes and not arguments.attacks:
-            session.rows += campaigns.rows(arguments.seed, full=arguments.full)
+            if Mode.GUARDED in arguments.modes:
+                session.rows += campaigns.rows(names, arguments.seed, full=arguments.full)
+        except (KeyboardInterrupt, SystemExit):
+            interrupted = True
         rows = _in_order(session.rows)
         results = Results(
             schema=SCHEMA,
@@ -82,7 +89,7 @@ def main() -> None:
     write(results, out)
     show(rows, console)
     console.print(f"written to {out}")
-    sys.exit(int(not all(row.as_expected for row in rows)))
+    sys.exit(130 if interrupted else int(not all(row.as_expected for row in rows)))
 
 
 def _in_order(rows: list[Row]) -> list[Row]:

@@ -41,6 +41,8 @@ class Session:
     memory: dict[str, Any] = field(default_factory=dict)
 
     def run(self, attacks: Sequence[Attack], modes: Iterable[Mode]) -> None:
+        if not attacks:
+            return
         weights = stage.make_victim(self.scratch, self.seed)
         names = sorted({attack.model for attack in attacks})
         for mode in modes:
