@@ -96,5 +96,7 @@ def _engine(config: Config, served: Served) -> Application:
         max_surge_percent=100 if served.model.surge else 0,
         ray_actor_options={"num_cpus": 1, "num_gpus": gpus, "runtime_env": {"env_vars": env}},
     )
-    application: Application = versioned(deployment, options, env).bind(options)
+    # A replica of Serve that has begun without autoscaling never tells its controller anything: with it, it is another version.
+    kind = () if served.model.autoscaling is None else ("autoscaling",)
+    application: Application = versioned(deployment, options, env, *kind).bind(options)
     return application

@@ -79,7 +79,7 @@ class Season:
 class State:
     """`since`: when the first observation was made, `at`: the last. `prompt_s` and `completion_s` price tokens in seconds of a
     full replica, 0 while unknown. `peaks`: (until, needed) of the stabilization window, needs falling. `starts`: when each
-    replica that has not come yet was asked for (-inf: by others, some time ago).
+    replica that has not come yet was asked for (-inf: by others, some time ago). `target` is what was decided last.
     """
 
     since: float | None = None
@@ -93,6 +93,7 @@ class State:
     startup_s: float | None = None
     starts: tuple[float, ...] = ()
     ready: int = 0
+    target: int | None = None
     up_at: float | None = None
     down_at: float | None = None
     busy_at: float | None = None

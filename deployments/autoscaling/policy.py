@@ -7,9 +7,10 @@ completions are priced by what they cost engines with full batches (gateway/pool
     backlog  work that will wait then: what waits now, plus what arrives, minus what replicas there and coming work off
     needed = ahead / use + backlog / clear_s
 
-or more, if the engines' own use or KV caches say so. Up: at once, by at most `max_step`, and in a panic (more than `panic_s` of
-backlog) without that limit. Down: by one, when the largest need of the last `stabilization_s` allows it, and never in a panic.
-To zero: after `idle_s` without any request; from zero: on the first one that waits.
+or more, if the engines' own use or KV caches say so, and `warm_spares` beyond it. Up: at once, by at most
+`max_step`, and in a panic (more than `panic_s` of backlog) without that limit. Down: by one, when the largest need of the last
+`stabilization_s` allows it, and never in a panic. To zero: after `idle_s` without any request; from zero: on the first one that
+waits.
 """
 
 import math
@@ -38,7 +39,7 @@ def decide(seen: Observation, state: State, now: float, config: Autoscaling) -> 
     peaks = _peaks(state, needed, now, config, startup_s)
     state = replace(state, peaks=peaks, panic_until=panic_until)
     target, state = _step(seen, state, needed, now, config, reasons)
-    return Decision(target, state, tuple(reasons), needed, backlog_s)
+    return Decision(target, replace(state, target=target), tuple(reasons), needed, backlog_s)
 
 
 def startup(state: State, config: Autoscaling) -> float:
@@ -63,6 +64,8 @@ def _remember(seen: Observation, state: State, now: float, seconds: float, confi
         if config.season_s is not None:
             seasonal = season.observe(seasonal, expected.short, now, config.season_s)
     starts, startup_s = state.starts, state.startup_s
+    if state.target == 0 < seen.target and state.at is not None:
+        starts = (state.at,)  # by Serve itself, which does not ask while a call waits and nobody is there
     for _ in range(min(len(starts), max(0, seen.ready - state.ready))):
         took = now - starts[0]
         if math.isfinite(took):
@@ -70,7 +73,7 @@ def _remember(seen: Observation, state: State, now: float, seconds: float, confi
         starts = starts[1:]
     missing = max(0, seen.target - seen.ready)
     starts = (-math.inf,) * (missing - len(starts)) + starts[:missing]
-    quiet = seen.idle and seen.arrived == state.arrived and seen.ready == state.ready > 0
+    quiet = seen.idle and seen.arrived == state.arrived and state.ready >= seen.ready > 0
     return replace(
         state,
         since=now if state.since is None else state.since,
@@ -148,15 +151,17 @@ def _step(
     if seen.target == 0 and config.min_replicas == 0 and not seen.queue_requests:
         reasons.append("asleep")
         return 0, state
-    want = min(config.max_replicas, max(least, math.ceil(needed - TOLERANCE)))
+    idle = now - state.busy_at >= max(config.idle_s, MOMENT_S)
+    spares = 0 if idle and config.min_replicas == 0 else config.warm_spares
+    want = min(config.max_replicas, max(least, math.ceil(needed - TOLERANCE) + spares))
     if want > seen.target:
         return _up(seen.target, want, state, now, config, reasons, panic=panic)
-    if seen.target == 1 and config.min_replicas == 0 and now - state.busy_at >= max(config.idle_s, MOMENT_S):
+    if seen.target == 1 and config.min_replicas == 0 and idle:
         reasons.append(f"no request for {now - state.busy_at:.0f} s: to zero")
         return 0, replace(state, down_at=now, starts=())
     most = min(seen.target, config.max_replicas)
     peak = state.peaks[0][1]
-    if math.ceil(peak - TOLERANCE) >= most or most <= least:
+    if math.ceil(peak - TOLERANCE) + spares >= most or most <= least:
         return most, state
     last = max(state.up_at or -math.inf, state.down_at or -math.inf)
     if panic or now - state.since < window(config, startup(state, config)) or now - last < config.down_cooldown_s:

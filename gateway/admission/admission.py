@@ -70,7 +70,7 @@ class Admission:
         self.queue = queue
         self.refused: Counter[Reason] = Counter()
         self.now = clock
-        self._beat_s = beat_s
+        self.beat_s = beat_s
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -116,7 +116,7 @@ class Admission:
         self._set_timer()
         try:
             while beat is not None and not future.done():
-                await asyncio.wait((future,), timeout=self._beat_s)
+                await asyncio.wait((future,), timeout=self.beat_s)
                 if not future.done():
                     beat()
             return await future

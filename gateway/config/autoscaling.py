@@ -15,6 +15,7 @@ class Autoscaling(Strict):
     clear_s: float | None = Field(
         default=None, gt=0, description="within which a larger backlog is to be worked off; null: goal_s + start-up"
     )
+    warm_spares: int = Field(default=0, ge=0, description="replicas beyond the need, which take a sudden rise")
     use: float = Field(default=1.0, gt=0, le=1, description="share of a full engine that is planned with")
     headroom: float = Field(default=0.25, ge=0, description="standard errors of the forecast that are kept free")
     kv_use: float = Field(default=0.9, gt=0, le=1, description="share of the KV cache that is planned with")

@@ -10,8 +10,9 @@ from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
 from gateway.http.reply import Reply
 from gateway.http.surface import Route
-from gateway.pool.context import RequestContext
+from gateway.pool.context import Beat, RequestContext
 from gateway.pool.engine_pool import EnginePool
+from gateway.pool.parking import beating
 from gateway.pool.vllm_seam import FrontEnd
 
 
@@ -40,9 +41,9 @@ class ModelBackend:
     def max_model_len(self) -> int:
         return int(self.front_end.llm.model_config.max_model_len)
 
-    async def ready(self) -> bool:
+    async def ready(self, beat: Beat | None) -> bool:
         if self.alarm is None:
-            return await self.pool.wait_available()
+            return self.pool.available or await beating(self.pool.wait_available(), beat)
         self.alarm.ring()
         return True
 

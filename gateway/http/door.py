@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -22,10 +23,11 @@ from gateway.http.health import Health
 from gateway.http.metering import Meter, Meters
 from gateway.http.models import model_list, one_model
 from gateway.http.reply import Reply
+from gateway.http.sse_writer import SseWriter
 from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, admit_anything, match
 from gateway.http.tickets import Tickets, named_limit
-from gateway.http.turnstile import Turnstile
-from gateway.pool.context import RequestContext, current
+from gateway.http.turnstile import COMMENT, Turnstile
+from gateway.pool.context import Beat, RequestContext, current
 from gateway.telemetry.record import RequestRecord
 from gateway.telemetry.recorder import Recorder
 
@@ -65,7 +67,7 @@ class Backend(Protocol):
     def admission(self) -> Admission: ...
     @property
     def shape(self) -> Shape: ...
-    async def ready(self) -> bool: ...
+    async def ready(self, beat: Beat | None) -> bool: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
     async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None: ...
 
@@ -238,9 +240,10 @@ class Door:
         record: RequestRecord,
         watch: Watch,
     ) -> None:
-        if not await backend.ready():
+        if stream := admitted.body.get("stream") is True:
+            context.beat = Beat(partial(SseWriter(reply).write, COMMENT), backend.admission.beat_s)
+        if not await backend.ready(context.beat):
             raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
-        stream = admitted.body.get("stream") is True
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
             record.mark("admission")

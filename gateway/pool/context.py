@@ -2,9 +2,10 @@
 because vLLM's serving layer stands between the two and passes on only what it knows.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.errors import SluiceError
 from gateway.pool.leg import Leg
@@ -43,11 +44,19 @@ class Meter(Protocol):
     def spend(self, tokens: int) -> str | None: ...
 
 
+class Beat(NamedTuple):
+    """`sound` tells a stream's client that it waits; to be called every `every_s` seconds while nothing else is sent."""
+
+    sound: Callable[[], None]
+    every_s: float
+
+
 @dataclass(slots=True)
 class RequestContext:
     """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
     `tap` gets all its outputs but the last. `meter`: None if nobody counts its tokens. `failure`: why the pool ended it. Requests
     of one `session` prefer one engine. `trace`: W3C headers that go with it to the engine. `legs`: its attempts so far.
+    `beat`: None if it is no stream.
     """
 
     cache_salt: str | None = None
@@ -58,6 +67,7 @@ class RequestContext:
     session: str | None = None
     trace: dict[str, str] | None = None
     legs: list[Leg] = field(default_factory=list)
+    beat: Beat | None = None
     failure: SluiceError | None = None
 
     @property

@@ -185,9 +185,8 @@ class EnginePool:
             self._chore(channel.tell(wire.ABORT, [wire_id.encode()]))
 
     async def _expire(self, flight: Flight, attempt: int) -> None:
-        await asyncio.sleep(self._policy.park_s if attempt else self._wait_s)
-        parked = flight.channel is None and flight.attempt == attempt
-        if parked and self._flights.get(flight.wire_id) is flight:
+        seconds = self._policy.park_s if attempt else self._wait_s
+        if await flight.parked(attempt, seconds, lambda: self._flights.get(flight.wire_id) is flight):
             self._end(flight, lost() if attempt else NoEngine("No engine has come that could take this request."))
 
     def _reported(self, channel: EngineChannel, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.pool.channel import EngineChannel
 from gateway.pool.context import RequestContext, Work
 from gateway.pool.leg import Leg, Reason
+from gateway.pool.parking import still
 
 HEDGE = 100
 """Attempts of a hedge are counted from here, so that their ids on the wire are nobody else's."""
@@ -55,6 +56,14 @@ class Flight:
     @property
     def work(self) -> Work | None:
         return self.context.work if self.context is not None else None
+
+    async def parked(self, attempt: int, seconds: float, here: Callable[[], bool]) -> bool:
+        """Whether this attempt still has no engine after so long; `here`: whether it is under way at all."""
+
+        def waits() -> bool:
+            return here() and self.channel is None and self.attempt == attempt
+
+        return await still(waits, seconds, self.context.beat if self.context is not None else None)
 
     def pay(self, output: Any, cut: Callable[[Any, str], None]) -> bool:
         """For the tokens of an output. True: there are no more to pay with, and `cut` made it the last."""

@@ -129,3 +129,10 @@ def test_a_deployment_has_another_version_only_if_its_own_settings_are_others() 
     assert versions(replicas=3, surge=False) == first
     changed = versions(engine={"max_num_seqs": 7})
     assert {name for name in first if changed[name] != first[name]} == {"Engine-m"}
+
+
+def test_a_deployment_that_begins_to_scale_is_another_version_and_one_that_scales_otherwise_is_not() -> None:
+    """Replicas start to report to Serve's controller as they begin, or never."""
+    ranges = [versions(autoscaling={"max_replicas": most}) for most in (2, 3)]
+    assert ranges[0] == ranges[1]
+    assert {name for name, version in versions().items() if ranges[0][name] != version} == {"Engine-m"}

@@ -54,6 +54,13 @@ def test_as_many_replicas_as_the_work_that_arrives_asks_for():
     assert Run(EASY).steps(120, 3.5)[-1] == 4
 
 
+def test_spares_are_kept_beyond_the_need_but_not_by_a_model_that_nobody_asks():
+    run = Run(EASY.model_copy(update={"warm_spares": 2, "min_replicas": 0, "idle_s": 20.0}))
+    assert run.steps(120, 2.5)[-1] == 3 + 2
+    assert run.steps(120, 1.5)[-1] == 2 + 2
+    assert run.steps(200, 0.0)[-1] == 0
+
+
 def test_prompts_count_at_their_own_price():
     run = Run(EASY)
     for _ in range(60):
@@ -174,6 +181,21 @@ def test_the_start_up_time_is_measured():
     assert startup(run.state, run.config) == 60
     run.steps(60, 2.8)
     assert startup(run.state, run.config) == pytest.approx(17, abs=1)
+
+
+def test_the_start_up_time_is_measured_of_the_replica_that_serve_starts_from_zero_too():
+    run = Run(EASY.model_copy(update={"startup_s": None, "min_replicas": 0, "idle_s": 5.0}))
+    run.steps(80, 0.0)
+    assert run.target == 0
+    for asked in (12, 0):
+        run.now, run.target, run.ready = run.now + 20 - asked, 1, 0
+        for _ in range(asked):
+            run.step(0.0, queue_requests=1, oldest_s=1.0)
+        run.ready = 1
+        run.step(0.3)
+        assert run.state.startup_s == pytest.approx(20, abs=1.5), "whether Serve asks meanwhile or not"
+        run.steps(10, 0.0)
+        assert run.target == 0
 
 
 def test_the_season_before_is_used_only_where_it_is_switched_on():
