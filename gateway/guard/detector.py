@@ -22,13 +22,13 @@ from gateway.guard.packing import Ledger
 from gateway.guard.profile import DAY_S, Profile
 from gateway.guard.response import Rules, Standing, applied, moved
 from gateway.guard.rff import FEATURES, Kernel, Window
-from gateway.guard.score import carried_on, evidence, level_of
+from gateway.guard.score import carried_on, evidence, level_of, probed
 from gateway.guard.twins import Twins
 from gateway.guard.verdict import CLEAR, Change, Level, Verdict
 
 KEYS: Final = 50_000
 AGAIN_S: Final = 30.0
-SOON_S: Final = 1.0
+SOON_S: Final = 0.5
 GROWN: Final = 1.25
 """A key is looked at again after AGAIN_S, or once it has grown by a quarter, though not before SOON_S."""
 PAST_DECAY: Final = 0.8
@@ -298,7 +298,8 @@ class Detector:
         rules = self.rules(tenant)
         found = evidence(self.features(key), record.carried, self.calibration)
         record.peak = max(record.peak, found.score - record.carried)
-        before, record.standing = record.standing, moved(record.standing, level_of(found, self.calibration), rules, now)
+        found, reached = probed(found, level_of(found, self.calibration), record.profile.burst)
+        before, record.standing = record.standing, moved(record.standing, reached, rules, now)
         level = record.standing.level
         record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, record.standing.since)
         if level == before.level:

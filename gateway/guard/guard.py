@@ -20,7 +20,7 @@ from gateway.guard.sharing import Sharing
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.verdict import CLEAR, Change, Level, Verdict
 
-JUDGE_S: Final = 1.0
+JUDGE_S: Final = 0.5
 SYNC_S: Final = 5.0
 IDLE_S: Final = 0.25
 BATCH: Final = 8

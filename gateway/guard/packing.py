@@ -13,11 +13,11 @@ from gateway.guard.rff import Window
 from gateway.guard.templates import Templates, Use
 from gateway.guard.verdict import Level
 
-VERSION: Final = 1
+VERSION: Final = 2
 _ARRAYS: Final = tuple(
     field.name
     for field in fields(Profile)
-    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring", "rung")
+    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring", "rung", "lately", "burst")
 )
 
 
@@ -58,15 +58,26 @@ def packed(profile: Profile) -> bytes:
     arrays = [getattr(profile, name).tobytes() for name in _ARRAYS]
     uses = [(key, use.count, use.over, use.fresh.tobytes()) for key, use in profile.templates.uses.items()]
     return msgspec.msgpack.encode(
-        (VERSION, profile.tenant, profile.day, profile.squares, profile.begun, profile.last, arrays, uses)
+        (
+            VERSION,
+            profile.tenant,
+            profile.day,
+            profile.squares,
+            profile.begun,
+            profile.last,
+            profile.burst,
+            arrays,
+            uses,
+        )
     )
 
 
 def unpacked(blob: bytes) -> Profile | None:
     """None for one of another version, or of sketches of other sizes."""
-    version, tenant, day, squares, begun, last, arrays, uses = msgspec.msgpack.decode(blob)
+    version, *rest = msgspec.msgpack.decode(blob)
     if version != VERSION:
         return None
+    tenant, day, squares, begun, last, burst, arrays, uses = rest
     profile = Profile(tenant, day)
     for name, raw in zip(_ARRAYS, arrays, strict=True):
         fresh: Any = getattr(profile, name)
@@ -74,7 +85,7 @@ def unpacked(blob: bytes) -> Profile | None:
         if len(read) != len(fresh):
             return None
         setattr(profile, name, read.copy())
-    profile.squares, profile.begun, profile.last = squares, begun, last
+    profile.squares, profile.begun, profile.last, profile.burst = squares, begun, last, burst
     profile.templates = Templates(
         {key: Use(count, over, np.frombuffer(fresh, np.uint8).copy()) for key, count, over, fresh in uses}
     )
@@ -96,9 +107,10 @@ def packed_group(group: Group) -> bytes:
 
 def unpacked_group(blob: bytes) -> Group | None:
     """None for one of another version."""
-    version, day, requests, texts, members = msgspec.msgpack.decode(blob)
+    version, *rest = msgspec.msgpack.decode(blob)
     if version != VERSION:
         return None
+    day, requests, texts, members = rest
     group = Group(day, texts=np.frombuffer(texts, np.uint8).copy(), requests=requests)
     for owner, (count, tracked, instruction, reasoning, squares), hours, phi in members:
         group.members[owner] = Member(

@@ -23,6 +23,7 @@ DAY_S: Final = 86_400
 RING: Final = 32
 EDIT_BITS: Final = 10
 """Two texts whose SimHashes differ in so few of 64 bits, and at all, are edits of each other."""
+BURST_S: Final = 2
 COUNTERS: Final = tuple(
     """requests prompt completion greedy seeded several logprobs scalars biased constrained short refused
     instruction reasoning probing cut long_turns shingles
@@ -37,7 +38,9 @@ GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
 
 @dataclass(slots=True)
 class Profile:
-    """`day` counts days since the epoch, UTC."""
+    """`day` counts days since the epoch, UTC. `burst`: the most edits within BURST_S seconds; `lately`: which such time it is, and
+    the edits in it.
+    """
 
     tenant: str
     day: int
@@ -56,6 +59,8 @@ class Profile:
     last: float = 0.0
     ring: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(RING, np.uint64))
     rung: int = 0
+    lately: tuple[int, int] = (0, 0)
+    burst: int = 0
 
     def get(self, name: str) -> float:
         return float(self.counters[_AT[name]])
@@ -91,7 +96,7 @@ class Profile:
         )
         self.begun = self.begun or seen.at
         self._timing(seen.at)
-        self._edits(marks.simhash)
+        self._edits(marks.simhash, int(seen.at // BURST_S))
         self._history(marks)
         distinct.add(self.texts, marks.whole)
         distinct.add_placed(self.shingles, *marks.shingles)
@@ -112,10 +117,12 @@ class Profile:
             self.counters[GAPS] += (1.0, gap, gap * gap)
         self.last = max(self.last, at)
 
-    def _edits(self, simhash: int) -> None:
+    def _edits(self, simhash: int, now: int) -> None:
         near = np.bitwise_count(self.ring[: self.rung] ^ np.uint64(simhash))
         if (near[near > 0] <= EDIT_BITS).any():
             self.counters[_AT["edits"]] += 1
+            self.lately = (now, self.lately[1] + 1 if self.lately[0] == now else 1)
+            self.burst = max(self.burst, self.lately[1])
         self.ring[self.rung % RING] = simhash
         self.rung += 1
 
@@ -145,6 +152,7 @@ class Profile:
         self.templates.merge(other.templates)
         self.begun = min(self.begun or other.begun, other.begun or self.begun)
         self.last = max(self.last, other.last)
+        self.burst = max(self.burst, other.burst)
 
 
 def bits_set(bitmap: NDArray[np.uint8]) -> int:

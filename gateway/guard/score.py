@@ -14,6 +14,8 @@ TOP: Final = 3
 INDEPENDENT: Final = 2
 """From VERIFY on, so many families of evidence must speak for it."""
 SPEAKS: Final = 0.5
+BURST: Final = 50
+"""Edits of one text within BURST_S: three times the most that any honest key of the train and calibration parts has sent."""
 FADES: Final = 0.7
 
 
@@ -55,6 +57,14 @@ def level_of(found: Evidence, calibration: Calibration) -> Level:
     reached = [level for level, threshold in calibration.thresholds.items() if found.score > threshold]
     level = max(reached, default=Level.OBSERVE)
     return min(level, Level.THROTTLE) if found.families < INDEPENDENT else level
+
+
+def probed(found: Evidence, level: Level, burst: int) -> tuple[Evidence, Level]:
+    """A burst of edits is throttled whatever the score: it would be over before a score has grown."""
+    if burst < BURST:
+        return found, level
+    reason = Reason("burst", 0.0, float(burst), float(BURST))
+    return found._replace(reasons=(reason, *found.reasons[: TOP - 1])), max(level, Level.THROTTLE)
 
 
 def carried_on(carried: float, score: float, drift: float) -> float:

@@ -160,6 +160,20 @@ def test_a_harvest_is_told_from_chat_with_reasons() -> None:
     assert detector.explain("thief")["features"][0]["points"] > 0
 
 
+def test_a_burst_of_edits_is_throttled_whatever_the_score_and_a_steady_harness_is_not() -> None:
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    rng = random.Random(7)
+    words = "answer the question on the colour of the seven houses as if nobody had told you not to".split()
+    for i in range(150):
+        edited = " ".join([*words[: rng.randrange(len(words))], *words, f"word{i}"])
+        detector.take(seen(edited, START + i / 70, "prober", completion_tokens=4))
+        detector.take(seen(edited, START + i / 5, "harness", completion_tokens=4))
+    detector.judge(START + 31)
+    assert detector.verdict("prober").level >= Level.THROTTLE
+    assert detector.verdict("prober").reasons[0].feature == "burst"
+    assert detector.verdict("harness").level is Level.OBSERVE
+
+
 def test_in_shadow_mode_the_level_is_told_and_not_applied() -> None:
     detector = Detector(DetectorSettings(rules=Rules(Level.STRIP)), secret=b"s")
     harvest(detector, "thief", 400)
