@@ -5,7 +5,7 @@ since, and tells whose level changed. Memory is bounded by the number of keys, t
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -133,21 +133,28 @@ class Detector:
                     group.take(account, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
         self._dirty[seen.key] = self._changed[seen.key] = None
 
-    def judge(self, now: float) -> list[Change]:
-        """Looks again at the keys with something new, and at those whose level may fall."""
-        changes = []
+    def due(self, now: float) -> list[str]:
+        """The keys with something new to look at again, and those whose level may fall."""
+        keys = []
         for key in list(self._dirty):
             record = self.records.get(key)
             if record is None:
                 del self._dirty[key]
                 continue
-            seen = record.profile.get("requests")
             waited = now - record.judged_at
-            if waited >= AGAIN_S or (waited >= SOON_S and seen >= GROWN * record.judged):
-                del self._dirty[key]
-                changes += self._judged(key, record, now)
-        for key, record in self.records.items():
-            if record.standing.level and now - record.judged_at >= AGAIN_S * 20:
+            grown = record.profile.get("requests") >= GROWN * record.judged
+            if waited >= AGAIN_S or (waited >= SOON_S and grown):
+                keys.append(key)
+        held = (key for key, record in self.records.items() if record.standing.level and key not in self._dirty)
+        return keys + [key for key in held if now - self.records[key].judged_at >= AGAIN_S * 20]
+
+    def judge(self, now: float, keys: Iterable[str] | None = None) -> list[Change]:
+        """Looks at these keys, or at all that are due."""
+        changes = []
+        for key in self.due(now) if keys is None else keys:
+            self._dirty.pop(key, None)
+            record = self.records.get(key)
+            if record is not None:
                 changes += self._judged(key, record, now)
         return changes
 

@@ -1,9 +1,10 @@
 """The guard of one gateway: verdicts that are looked up, observations that are put down, and a thread that does the rest.
 
 `verdict` and `observe` are all that a request waits for; both are a few operations on dictionaries. What has been seen is
-looked at by the thread, BATCH requests at a time with a pause of the same length after each, so that it never holds the
-interpreter for longer than some of them. Every SYNC_S it writes what has changed to the store, and reads what other
-gateways wrote: their sketches are merged with ours before a key is judged, and the newest standing of all counts.
+looked at by the thread, BATCH requests at a time, and so is what it judges, writes and reads: after each part it pauses for
+as long as that took, so that it never holds the interpreter for much more than a millisecond. Every SYNC_S it writes what
+has changed to the store, and reads what other gateways wrote: their sketches are merged with ours before a key is judged,
+and the newest standing of all counts.
 """
 
 import logging
@@ -11,20 +12,24 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final
 
 from gateway.guard.detector import Detector
 from gateway.guard.observation import Observation
 from gateway.guard.sharing import Sharing
-from gateway.guard.store import GuardStore, GuardStoreUnavailable
+from gateway.guard.store import GuardStore, GuardStoreUnavailable, Row
 from gateway.guard.verdict import CLEAR, Change, Level, Verdict
 
 JUDGE_S: Final = 0.5
 SYNC_S: Final = 5.0
 IDLE_S: Final = 0.25
 BATCH: Final = 8
-"""Requests that are looked at in one go, in less than a millisecond."""
+"""Requests that are looked at in one go, in a millisecond."""
+KEYS, ROWS = 4, 8
+"""The same for keys that are judged, and for rows that are packed or read."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -134,19 +139,30 @@ class Guard:
         until = time.monotonic() + JUDGE_S
         looked = False
         while self._queue and time.monotonic() < until:
-            begun = time.monotonic()
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
-            with self._lock:
+            with self._turn():
                 self._detector.take(*batch)
             self.seen += len(batch)
             looked = True
-            if not self._closing.is_set():
-                time.sleep(time.monotonic() - begun)
         return looked
 
-    def _judge(self, now: float) -> None:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """A part of the work, and then a pause of the same length."""
+        begun = time.monotonic()
         with self._lock:
-            changes = self._detector.judge(now)
+            yield
+        if not self._closing.is_set():
+            time.sleep(time.monotonic() - begun)
+
+    def _judge(self, now: float) -> None:
+        changes: list[Change] = []
+        with self._turn():
+            due = self._detector.due(now)
+        for at in range(0, len(due), KEYS):
+            with self._turn():
+                changes += self._detector.judge(now, due[at : at + KEYS])
+        with self._lock:
             for change in changes:
                 self._verdicts[change.key] = change.verdict
             for key in list(self._verdicts):
@@ -156,18 +172,29 @@ class Guard:
 
     def _sync(self, *, first: bool = False) -> None:
         try:
-            with self._lock:
-                outgoing = [] if first else self._sharing.outgoing(self._clock())
-            self._sharing.write(outgoing)
+            self._write(first)
             incoming = self._sharing.read()
-            with self._lock:
-                for key in self._sharing.take(incoming, self._clock()):
-                    self._verdicts[key] = self._detector.verdict(key)
+            for at in range(0, max(1, len(incoming)), ROWS):
+                with self._turn():
+                    for key in self._sharing.take(incoming[at : at + ROWS], self._clock()):
+                        self._verdicts[key] = self._detector.verdict(key)
             self._away = None
         except GuardStoreUnavailable as exc:
             if self._away is None:
                 _log.error("guard: what was seen is neither kept nor shared at the moment: %s", exc)
             self._away = f"guard: {exc}"
+
+    def _write(self, first: bool) -> None:
+        """What was read first is not written back."""
+        source = iter(()) if first else self._sharing.outgoing(self._clock())
+        rows: list[Row] = []
+        while True:
+            with self._turn():
+                part = list(islice(source, ROWS))
+            if not part:
+                break
+            rows += part
+        self._sharing.write(rows)
 
 
 def told(verdict: Verdict) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 newest counts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from gateway.guard.detector import Detector
@@ -33,25 +33,23 @@ class Sharing:
         self._mark = 0
         self._swept = 0.0
 
-    def outgoing(self, now: float) -> list[Row]:
+    def outgoing(self, now: float) -> Iterator[Row]:
         """What has changed here since the last time."""
-        rows = []
         for key in self._detector.changed():
             record = self._detector.records.get(key)
             if record is None:
                 continue
             day = record.profile.day
             ledger = packed_ledger(self._detector.ledger(key, now))
-            rows.append(Row(DAY + key, self._writer, day, packed(record.profile)))
+            yield Row(DAY + key, self._writer, day, packed(record.profile))
             # One row for all gateways: the last to write has read the others' a moment before.
-            rows.append(Row(LEDGER + key, "", day + KEEP_DAYS, ledger))
+            yield Row(LEDGER + key, "", day + KEEP_DAYS, ledger)
         for template, group in self._detector.groups.news():
-            rows.append(Row(f"{GROUP}{template:016x}", self._writer, group.day, packed_group(group)))
-        return rows
+            yield Row(f"{GROUP}{template:016x}", self._writer, group.day, packed_group(group))
 
-    def write(self, rows: Sequence[Row]) -> None:
-        if rows:
-            self._store.write(rows)
+    def write(self, rows: Iterable[Row]) -> None:
+        if listed := list(rows):
+            self._store.write(listed)
 
     def read(self) -> list[Row]:
         rows, self._mark = self._store.read(self._mark)

@@ -125,6 +125,25 @@ def test_a_fitted_table_alarms_as_often_as_it_says() -> None:
         assert alarms <= max(8, 2 * rate * len(fresh))
 
 
+def test_thresholds_count_what_a_keys_days_before_carry_over() -> None:
+    rng = random.Random(2)
+    heavy = {f"k{i}": rng.lognormvariate(0, 1) for i in range(1500)}
+    days = [
+        Snapshot(key, DAY + day, Features(*(size * rng.expovariate(1) for _ in Features._fields)))
+        for key, size in heavy.items()
+        for day in range(4)
+    ]
+    table = fit(days, dict.fromkeys(Features._fields, 1.0))
+    carried, alarms = dict.fromkeys(heavy, 0.0), 0
+    for day in range(4):
+        for snapshot in days[day::4]:
+            score = points(snapshot.features, table)[0]
+            alarms += score + carried[snapshot.key] > table.thresholds[Level.STRIP]
+            carried[snapshot.key] = carried_on(carried[snapshot.key], score, table.drift)
+    assert any(carried.values())
+    assert alarms <= RATES[Level.STRIP] * len(days)
+
+
 def test_a_table_survives_being_saved(tmp_path: Path) -> None:
     PLAIN.save(tmp_path / "table.json")
     assert Calibration.load(tmp_path / "table.json") == PLAIN
