@@ -146,17 +146,14 @@ def _kinship(active: list[Member]) -> float:
 
 def _synchrony(active: list[Member], everyone: NDArray[np.float32]) -> float:
     hours = np.stack([member.hours for member in active])
-    group = hours.sum(0)
-    gains = []
-    for own in hours:
-        rest = group - own
-        gains.append(_cosine(own, rest) - _cosine(own, everyone))
-    return max(0.0, float(np.mean(gains)))
+    rest = hours.sum(0) - hours
+    return max(0.0, float(np.mean(_cosines(hours, rest) - _cosines(hours, everyone[None]))))
 
 
-def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / size if size else 0.0
+def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Row by row; 0 where either is nothing."""
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / np.where(sizes > 0, sizes, 1))
 
 
 class Groups:
