@@ -10,7 +10,7 @@ import math
 
 from deployments.autoscaling.observation import Forecast
 
-LEVEL_S, TREND_S, SHORT_S = 30.0, 180.0, 10.0
+LEVEL_S, TREND_S, SHORT_S = 30.0, 400.0, 10.0
 DAMPING_S = 180.0
 ERROR_S = 1200.0
 WORST = 3.0

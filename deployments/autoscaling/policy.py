@@ -5,7 +5,7 @@ completions are priced by what they cost engines with full batches (gateway/pool
 
     ahead    work that will arrive per second when a replica started now serves, times 1 + headroom · error (forecast.py)
     backlog  work that will wait then: what waits now, plus what arrives, minus what replicas there and coming work off
-    needed = ahead / use + backlog / clear_s
+    needed = ahead · room + backlog / clear_s; room = (1 + spare · (1 - exp(-start-up / SPARE_S))) / use
 
 or more, if the engines' own use or KV caches say so, and `warm_spares` beyond it. Up: at once, by at most
 `max_step`, and in a panic (more than `panic_s` of backlog) without that limit. Down: by one, when the largest need of the last
@@ -23,6 +23,8 @@ from gateway.config.autoscaling import Autoscaling
 FIRST_STARTUP_S = 60.0
 STARTUP_NEW = 0.5
 PRICE_S = 60.0
+SPARE_S = 60.0
+"""Starts as long as that keep two thirds of `spare` free: what comes within a short start waits for it."""
 MOMENT_S = 1e-3
 TOLERANCE = 0.1
 """Part of a replica that is not worth one more."""
@@ -48,8 +50,8 @@ def startup(state: State, config: Autoscaling) -> float:
 
 
 def window(config: Autoscaling, startup_s: float) -> float:
-    """Seconds whose largest need is kept: a replica too many costs its time, one too few a start-up of it for everybody."""
-    return config.stabilization_s if config.stabilization_s is not None else 30.0 + 2 * startup_s
+    """Seconds whose largest need is kept: a replica that idles longer has cost more than its start."""
+    return config.stabilization_s if config.stabilization_s is not None else 30.0 + 1.25 * startup_s
 
 
 def _remember(seen: Observation, state: State, now: float, seconds: float, config: Autoscaling) -> State:
@@ -102,7 +104,8 @@ def _needed(
     seen: Observation, state: State, startup_s: float, now: float, config: Autoscaling, reasons: list[str]
 ) -> tuple[float, float]:
     """(replicas needed, seconds of backlog of the replicas that are there)."""
-    at_work = sum(engine.use for engine in seen.engines) / config.use
+    room = (1 + config.spare * (1 - math.exp(-startup_s / SPARE_S))) / config.use
+    at_work = sum(engine.use for engine in seen.engines) * room
     cached = sum(engine.kv_use for engine in seen.engines) / config.kv_use
     if not state.completion_s:
         waiting = float(seen.ready + 1) if seen.oldest_s > config.goal_s else float(seen.queue_requests > 0)
@@ -117,8 +120,8 @@ def _needed(
         last = season.ahead(state.season, now, startup_s, config.season_s)
         if last is not None and last > ahead:
             ahead, words = last, f"work for {last:.2f} replicas expected in {startup_s:.0f} s as one season ago"
-    needed = ahead * margin / config.use
-    reasons.append(f"{words}, with a margin of {margin - 1:.0%} at {config.use:.0%} use: {needed:.2f} replicas")
+    needed = ahead * margin * room
+    reasons.append(f"{words}, with a margin of {margin * room - 1:.0%}: {needed:.2f} replicas")
     prompts = seen.queue.prompt + sum(engine.waiting_tokens for engine in seen.engines)
     backlog = prompts * state.prompt_s + seen.queue.completion * state.completion_s
     backlog_s = backlog / max(1, seen.ready)
