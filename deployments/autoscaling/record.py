@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,15 @@ class Record:
         self._counts = {"up": 0, "down": 0}
         self._written_at = 0.0
 
+    def changed(self, now: float, was: int, to: int, reasons: Sequence[str]) -> None:
+        """Written down with the next `note`."""
+        self._counts["up" if to > was else "down"] += 1
+        self._changes.append({"at": now, "from": was, "to": to, "reasons": list(reasons)})
+        self._written_at = 0.0
+
     def note(self, now: float, seen: Observation, decision: Decision) -> None:
         """Now if something changed, else every few seconds."""
-        changed = decision.target != seen.target
-        if changed:
-            self._counts["up" if decision.target > seen.target else "down"] += 1
-            self._changes.append(
-                {"at": now, "from": seen.target, "to": decision.target, "reasons": list(decision.reasons)}
-            )
-        if not changed and 0 <= now - self._written_at < EVERY_S:
+        if 0 <= now - self._written_at < EVERY_S:
             return
         self._written_at = now
         content = {

@@ -7,6 +7,7 @@ written to a file for `sluice status` and the gateways' metrics.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.autoscaling import measurements
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 """Serve asks at every turn of its control loop; engines tell something new once a second."""
+
+WOKEN = "Serve started it, since a call waited: somebody asked the sleeping model"
+"""Told once the policy is asked again, which is when that replica is about to serve."""
 
 log = logging.getLogger("ray.serve")
 
@@ -54,18 +58,18 @@ class ServePolicy:
             oldest_s=max((queue.oldest_s for queue in queues.values()), default=0.0),
             arrived=self._arrivals.total({name: queue.came for name, queue in queues.items()}),
         )
+        if self._state.target == 0 < seen.target:
+            self._tell(now, 0, seen.target, (WOKEN,))
         decision = decide(seen, self._state, now, self._config)
         self._state, self._target, self._decided_at = decision.state, decision.target, now
         if decision.target != seen.target:
-            log.info(
-                "Sluice autoscaling of %s: %d -> %d replicas: %s",
-                self._model,
-                seen.target,
-                decision.target,
-                "; ".join(decision.reasons),
-            )
+            self._tell(now, seen.target, decision.target, decision.reasons)
         self._record.note(now, seen, decision)
         return decision.target, {}
+
+    def _tell(self, now: float, was: int, to: int, reasons: Sequence[str]) -> None:
+        log.info("Sluice autoscaling of %s: %d -> %d replicas: %s", self._model, was, to, "; ".join(reasons))
+        self._record.changed(now, was, to, reasons)
 
 
 class Arrivals:

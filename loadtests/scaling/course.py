@@ -39,7 +39,7 @@ AWAKE, UP, DOWN, ASLEEP, BACK = (
 )
 BOUNDS_S = {AWAKE: 120.0, UP: 150.0, DOWN: 90.0, ASLEEP: 150.0, BACK: 120.0}
 """Within which each step must come."""
-SHAPE = (0.3, 0.3, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 0.2, 0.2, 0.2, 0.2)
+SHAPE = (0.3, 0.3, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 2.4, 0.2, 0.2)
 """Load in steps of ten seconds, in full engines: little, then more than one can serve, then little."""
 PARKED, APART_S, SAME_S = 2 * SLOTS, 0.3, 0.1
 

@@ -140,8 +140,8 @@ def test_busy_engines_with_no_request_that_serve_could_see_are_kept(served):
         assert target == 2
 
 
-def test_down_to_zero_and_up_by_the_call_that_waits(served):
-    given, policy, _ = served
+def test_down_to_zero_and_up_by_the_call_that_waits_which_is_told_too(served, caplog):
+    given, policy, record = served
     settings = given.model_copy()
     target, now = 1, 1000.0
     for _ in range(400):
@@ -153,6 +153,12 @@ def test_down_to_zero_and_up_by_the_call_that_waits(served):
     assert target == 0
     assert policy(context(settings, {}, 0, 0, now + 5))[0] == 0
     assert policy(context(settings, {}, 0, 0, now + 10, requests=1.0))[0] == 1
+    with caplog.at_level("INFO", "ray.serve"):
+        assert policy(context(settings, {}, 1, 1, now + 22))[0] == 1
+    assert "0 -> 1 replicas: Serve started it" in caplog.text
+    told = json.loads(record.read_text())
+    assert [(change["from"], change["to"]) for change in told["changes"]] == [(1, 0), (0, 1)]
+    assert told["decisions"] == {"up": 1, "down": 1}
 
 
 def test_a_number_of_replicas_is_told_to_serve_as_it_is(tmp_path):
