@@ -65,5 +65,5 @@ class Webhook:
             return f"{type(exc).__name__}: {exc}"
 
     def _lose(self, message: Mapping[str, Any], problem: str) -> None:
-        self.lost += 1
         log.warning("guard: the webhook was not told of %s at %s: %s", message["key"], message["level"], problem)
+        self.lost += 1

@@ -1,5 +1,6 @@
 """The webhook against real receivers: who is told, what is tried again, and that nobody ever waits for it."""
 
+import logging
 import threading
 import time
 
@@ -52,7 +53,7 @@ def test_a_message_that_nobody_takes_is_given_up_and_the_next_one_sent(behaviour
 
 def test_to_tell_never_waits_however_many_wait_already(caplog: pytest.LogCaptureFixture) -> None:
     blocked = threading.Event()
-    with Receiver("hangs") as receiver:
+    with Receiver("hangs") as receiver, caplog.at_level(logging.WARNING):
         webhook = Webhook(receiver.url, timeout_s=5, wait=lambda _: blocked.wait())
         begun = time.monotonic()
         for _ in range(WAITING + 100):
@@ -67,6 +68,7 @@ def test_a_receiver_that_is_not_there_is_told_of_in_the_log(caplog: pytest.LogCa
     with Receiver() as receiver:
         url = receiver.url
     webhook = Webhook(url, wait=lambda _: None)
-    webhook.tell(MESSAGE)
-    eventually(lambda: webhook.lost == 1, 10, "given up")
+    with caplog.at_level(logging.WARNING):
+        webhook.tell(MESSAGE)
+        eventually(lambda: webhook.lost == 1, 10, "given up")
     assert "was not told of k at verify" in caplog.text
