@@ -134,8 +134,8 @@ async def _course(place: Place, seed: int, share: float, watch: Watch, say: Call
     last = await ask([Arrival(APART_S * number, 1, TOKENS) for number in range(PARKED)])
     steps[BACK] = last[0].ttft_s
     every = [first, *alone, *full, *answers, *last]
-    found, unread = await evidence.gather(place.dashboard, place.token, place.management, place.status, MODEL)
     changes = watch.record.get("changes", [])
+    found, unread = await evidence.gather(place.dashboard, place.token, place.management, place.status, MODEL)
     waits = startups(looks)
     startup_s = statistics.fmean(waits) if waits else float(watch.record["startup_s"])
     return Results(
