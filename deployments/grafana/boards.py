@@ -173,4 +173,104 @@ TENANT = Board(
     ),
 )
 
-BOARDS = (OVERVIEW, MODEL, TENANT)
+GUARD = Board(
+    "sluice-guard",
+    "Sluice: guard",
+    (
+        (
+            "Model extraction",
+            (
+                one(
+                    "Keys by level",
+                    "short",
+                    "sum by (level) (sluice_guard_level) or vector(0)",
+                    "{{level}}",
+                    "Above level observe; `sluice guard` tells which, and why.",
+                ),
+                one(
+                    "Actions",
+                    "reqps",
+                    f"sum by (action) (rate(sluice_guard_actions_total{RATE})) or vector(0)",
+                    "{{action}}",
+                ),
+                one(
+                    "Most that one account has",
+                    "percentunit",
+                    "max by (model) (sluice_guard_leak_share) or vector(0)",
+                    "{{model}}",
+                    "Share of a model's output layer that its answers have told.",
+                ),
+                one("Requests looked at", "reqps", f"sum(rate(sluice_guard_seen_total{RATE}))", "looked at"),
+                one("Requests not looked at", "reqps", f"sum(rate(sluice_guard_dropped_total{RATE}))", "dropped"),
+                one("Guard off", "short", "max(sluice_guard_open_surface)", "open surface"),
+            ),
+        ),
+        (
+            "Limits and drift",
+            (
+                one(
+                    "Refused by limits",
+                    "reqps",
+                    f"sum by (tier, reason) (rate(sluice_limits_refused_total{RATE})) or vector(0)",
+                    "{{tier}} {{reason}}",
+                ),
+                one(
+                    "Use of the tightest budget, p95",
+                    "percentunit",
+                    f"histogram_quantile(0.95, sum by (tier, le) (rate(sluice_budget_used_ratio_bucket{RATE}))) or vector(0)",
+                    "{{tier}}",
+                ),
+                one("Stores", "short", "min by (store) (sluice_store_up)", "{{store}}"),
+                one(
+                    "Drift", "short", "max by (model, signal) (sluice_drift_alert) or vector(0)", "{{model}} {{signal}}"
+                ),
+            ),
+        ),
+    ),
+)
+
+AUTOSCALING = Board(
+    "sluice-autoscaling",
+    "Sluice: autoscaling",
+    (
+        (
+            "Decisions",
+            (
+                Panel(
+                    "Replicas",
+                    "short",
+                    tuple(
+                        Query(f"max by (model) (sluice_autoscaling_{what}_replicas{OF})", f"{what} {{{{model}}}}")
+                        for what in ("target", "ready", "needed")
+                    ),
+                    "`needed` is before bounds, steps and waiting.",
+                ),
+                one("Backlog", "s", f"max by (model) (sluice_autoscaling_backlog_seconds{OF})", "{{model}}"),
+                one(
+                    "Until a new replica serves",
+                    "s",
+                    f"max by (model) (sluice_autoscaling_startup_seconds{OF})",
+                    "{{model}}",
+                ),
+                one(
+                    "Changes",
+                    "short",
+                    f"max by (model, direction) (increase(sluice_autoscaling_decisions_total{OF}[1h]))",
+                    "{{model}} {{direction}}",
+                ),
+            ),
+        ),
+        (
+            "What they are made from",
+            (
+                QUEUE,
+                one("Tokens that wait", "short", f"sum by (model) (sluice_queue_tokens{OF})", "{{model}}"),
+                one("Engines", "short", f"max by (model, state) (sluice_engines{OF})", "{{model}} {{state}}"),
+                one("KV cache in use", "percentunit", f"max by (model) (sluice_engine_kv_use_ratio{OF})", "{{model}}"),
+                FIRST_TOKEN,
+            ),
+        ),
+    ),
+)
+
+BOARDS = (OVERVIEW, MODEL, TENANT, GUARD, AUTOSCALING)

@@ -178,10 +178,11 @@ class Door:
         await meter.arrive()
         caller = self.authenticate(headers)
         record.key, record.tenant, record.tier = caller.key_id, caller.tenant, caller.tier
+        record.mark("auth")
         await meter.enter(caller)
+        record.mark("limits")
         if route.scope not in caller.scopes:
             raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
-        record.mark("auth")
         if self._refusing:
             raise ShuttingDown("This gateway is shutting down.", headers=[("connection", "close")])
         if self.draining:
@@ -196,7 +197,9 @@ class Door:
         opened = self.guarding.open_surface
         admitted = (admit_anything if opened else admit)(route, body, self.policy)
         backend = self._backend(admitted.body.get("model"))
+        record.mark("validate")
         admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
+        record.mark("guard")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
         record.model, record.body, record.decode = backend.name, admitted.body, backend.decode
@@ -211,7 +214,6 @@ class Door:
             reply.late = lambda: meter.headers + ([(ROUTE, context.route.encode())] if context.route else [])
         ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
         record.priority = ticket.priority
-        record.mark("validate")
         bounded = named_limit(admitted.body) is not None
         if await meter.check(backend.name, ticket.max_completion_tokens * admitted.sequences if bounded else None):
             context.meter = meter

@@ -1,10 +1,8 @@
 """A request's record as a tree of what took how long, from which spans are made and pictures drawn. Pure.
 
-server span ─┬─ auth, receive, validate, limits, guard, admission   the door's stages, in their order
-             ├─ render                                              template and tokenizer
-             └─ for each attempt ─┬─ route                          which engine, and why
-                                  ├─ engine ── queue, prefill, decode
-             └─ finish                                              from the last token to the last byte
+Under the server span, in this order: the door's stages `auth`, `limits` (requests), `receive`, `validate`, `guard`, `limits`
+(tokens), `admission`; `render`, template and tokenizer; for every attempt `route`, which engine and why, and `engine`, with
+`queue`, `prefill` and `decode` under it; `finish`, from the last token to the last byte.
 """
 
 from collections.abc import Mapping

@@ -30,7 +30,8 @@ def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
         "models": [
             model("sluice-demo", "demo:int8", "int8-w8a8"),
             model("sluice-demo-bf16", "demo:bf16", "bf16", max_num_seqs=8, log_stats=True),
-            model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8),
+            model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8)
+            | {"autoscaling": {"min_replicas": 1, "max_replicas": 1}},
         ],
         "ray": {"dashboard": False, "logical_cpus": 16},
     }

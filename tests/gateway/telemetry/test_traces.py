@@ -118,10 +118,11 @@ async def test_a_sampled_request_is_one_trace_from_its_client_to_the_engines_ste
 
     root = over_grpc[f"POST {CHAT}"]
     stages = sorted(
-        (span for span in over_grpc.values() if span.parent == root.id), key=lambda span: (span.begin, span.end)
+        (span for span in receivers[0].inbox.of(trace) if span.parent == root.id),
+        key=lambda span: (span.begin, span.end),
     )
     assert [span.name for span in stages] == [
-        "auth", "receive", "validate", "limits", "admission", "render", "route", "engine", "finish",
+        "auth", "limits", "receive", "validate", "guard", "limits", "admission", "render", "route", "engine", "finish",
     ]  # fmt: skip
     assert (root.parent, root.kind, root.status) == (SPAN, SERVER, 0)
     assert begun <= root.begin < root.end <= ended
