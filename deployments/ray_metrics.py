@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Sample
 
 EVERY_S: Final = 10.0
 AS_VLLM: Final[Mapping[str, str]] = {
     "sluice_prompt_tokens_total": "vllm_prompt_tokens_total",
     "sluice_completion_tokens_total": "vllm_generation_tokens_total",
     "sluice_inference_requests_total": "vllm_request_success_total",
+    "sluice_engine_kv_use_ratio": "vllm_kv_cache_usage_perc",
+    "sluice_engine_prefix_tokens_total": "vllm_prefix_cache_queries_total",
+    "sluice_engine_prefix_hit_tokens_total": "vllm_prefix_cache_hits_total",
     **{
         f"{ours}{part}": f"{theirs}{part}"
         for ours, theirs in {
             "sluice_time_to_first_token_seconds": "vllm_time_to_first_token_seconds",
             "sluice_inter_token_seconds": "vllm_inter_token_latency_seconds",
+            "sluice_time_per_output_token_seconds": "vllm_request_time_per_output_token_seconds",
             "sluice_inference_seconds": "vllm_e2e_request_latency_seconds",
             "sluice_engine_queue_seconds": "vllm_request_queue_time_seconds",
             "sluice_engine_prefill_seconds": "vllm_request_prefill_time_seconds",
@@ -59,7 +64,7 @@ class RayMirror:
         for family in self._registry.collect():
             for sample in family.samples:
                 found[Told(sample.name, tuple(sorted(sample.labels.items())))] = sample.value
-                if (name := AS_VLLM.get(sample.name)) is not None and sample.labels.get("outcome", "ok") == "ok":
+                if (name := _as_vllm(sample)) is not None:
                     labels = {"model_name" if key == "model" else key: value for key, value in sample.labels.items()}
                     found[Told(name, tuple(sorted(labels.items())))] = sample.value
         return found
@@ -77,6 +82,12 @@ class RayMirror:
         if gauge is None:
             gauge = self._gauges[told.name] = self._make(told.name, tag_keys=_names(told.tags))
         return gauge
+
+
+def _as_vllm(sample: Sample) -> str | None:
+    if sample.name == "sluice_engine_requests":
+        return f"vllm_num_requests_{sample.labels['state']}"
+    return AS_VLLM.get(sample.name) if sample.labels.get("outcome", "ok") == "ok" else None
 
 
 def _names(tags: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Brings drift what it looks at: requests as they end at the engines, and the words of their tokens."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.config import Config
+from gateway.drift.monitor import SIGNALS, Reading
 from gateway.drift.watch import Decode, DriftWatch
 from gateway.model_front import ModelFront
 from gateway.pool.flight import Flight
@@ -39,14 +40,15 @@ class DriftFeed:
         return self.watch.status(time.time())
 
     def _read(self) -> Mapping[str, Mapping[str, SignalReading]]:
-        """Of the version seen last; an alert of any version is one."""
-        return {
-            model: {
-                signal: SignalReading(
-                    distance.value, distance.threshold, alert=any(signal in one.alerts for one in readings)
-                )
-                for signal, distance in readings[-1].distances.items()
-            }
-            for model, readings in self.watch.readings.items()
-            if readings
-        }
+        readings = self.watch.readings
+        return {model: _signals(readings.get(model, ())) for model in self._decoders}
+
+
+def _signals(readings: Sequence[Reading]) -> dict[str, SignalReading]:
+    """Distances of the version seen last; an alert of any version is one."""
+    told = {}
+    for signal in SIGNALS:
+        distance = readings[-1].distances.get(signal) if readings else None
+        alert = any(signal in one.alerts for one in readings)
+        told[signal] = SignalReading(distance and distance.value, distance and distance.threshold, alert)
+    return told

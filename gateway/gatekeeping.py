@@ -16,6 +16,7 @@ from gateway.errors import SluiceError
 from gateway.http.decisions import decision
 from gateway.http.metering import Meter, Meters
 from gateway.limits.opening import open_limiter, policies
+from gateway.limits.verdict import Reason
 from gateway.telemetry.limit_metrics import LimitMetrics, StoreReading
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ class Gatekeeping:
     def __init__(self, config: Config, gateway_id: str, registry: CollectorRegistry) -> None:
         self._config, self._gateway_id = config, gateway_id
         self.limiter = open_limiter(config.limits, config.gateway.replicas)
-        watcher = LimitMetrics(registry, self._read)
+        watcher = LimitMetrics(registry, config.tiers, tuple(Reason), self._read)
         self.meters = Meters(self.limiter, policies(config.limits), config.limits.trusted_proxies, watcher)
         self.audit: AuditLog | None = None
         self._repeats: Repeats | None = None

@@ -17,7 +17,7 @@ from gateway.guard.calibration import Calibration
 from gateway.guard.detector import Detector, DetectorSettings
 from gateway.guard.file_store import FileStore
 from gateway.guard.guard import Guard, told
-from gateway.guard.leak_budgets import LeakBudgets
+from gateway.guard.leak_budgets import Denied, LeakBudgets
 from gateway.guard.leaks import Shape
 from gateway.guard.redis_store import RedisStore
 from gateway.guard.response import Rules
@@ -25,7 +25,7 @@ from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Change, Level
 from gateway.guard.webhook import Webhook
-from gateway.http.guarding import Guarding
+from gateway.http.guarding import EXCLUSION, Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
@@ -49,7 +49,8 @@ class GuardFront:
         self._leaks = LeakBudgets(self._store, accounts, self._settings.leak_share, shares, self._settings.secret)
         self._webhook = None if self._settings.webhook is None else Webhook(self._settings.webhook)
         self._leaked: list[dict[str, Any]] = []
-        self._metrics = GuardMetrics(registry, _tiers(config), self._reading)
+        levels = [level.label for level in Level if level > Level.OBSERVE]
+        self._metrics = GuardMetrics(registry, config.tiers, levels, (*levels, EXCLUSION, *Denied), self._reading)
         throttle = Throttle(self._settings.throttle.requests_per_minute, self._settings.throttle.concurrency)
         self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)
 
@@ -121,7 +122,7 @@ class GuardFront:
             (self._metrics.tier(tiers.get(key, "")), verdict.level.label)
             for key, verdict in self._guard.flagged().items()
         )
-        leaked: dict[str, float] = {}
+        leaked = dict.fromkeys(self._leaks.models, 0.0)
         for row in self._leaked:
             if row["model"] is not None:
                 leaked[row["model"]] = max(row["share_of_output_layer"], leaked.get(row["model"], 0.0))
@@ -159,7 +160,3 @@ def _detector(config: Config, secret: str) -> Detector:
 def _rules(config: Config, enforce: LevelName) -> Rules:
     settings = config.gateway.guard
     return Rules(Level[enforce.upper()], settings.clean_hours * HOUR_S, settings.quarantine_hours * HOUR_S)
-
-
-def _tiers(config: Config) -> set[str]:
-    return {"standard", *config.gateway.admission.tiers, *config.limits.tiers}

@@ -102,7 +102,7 @@ class State:
 
 class Decision(NamedTuple):
     """`needed` is the number of replicas before bounds, steps and waiting; `backlog_s` seconds of work for those that are there;
-    `reasons` say in words what led to `target`.
+    `reasons` say in words what led to `target`; `startup_s` is what a new replica was taken to need until it serves.
     """
 
     target: int
@@ -110,3 +110,4 @@ class Decision(NamedTuple):
     reasons: tuple[str, ...]
     needed: float
     backlog_s: float
+    startup_s: float

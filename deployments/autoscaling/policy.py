@@ -41,7 +41,7 @@ def decide(seen: Observation, state: State, now: float, config: Autoscaling) -> 
     peaks = _peaks(state, needed, now, config, startup_s)
     state = replace(state, peaks=peaks, panic_until=panic_until)
     target, state = _step(seen, state, needed, now, config, reasons)
-    return Decision(target, replace(state, target=target), tuple(reasons), needed, backlog_s)
+    return Decision(target, replace(state, target=target), tuple(reasons), needed, backlog_s, startup_s)
 
 
 def startup(state: State, config: Autoscaling) -> float:

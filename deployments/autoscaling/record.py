@@ -43,7 +43,7 @@ class Record:
             "target": decision.target,
             "needed": round(decision.needed, 3),
             "backlog_s": round(decision.backlog_s, 3),
-            "startup_s": decision.state.startup_s,
+            "startup_s": round(decision.startup_s, 3),
             "reasons": list(decision.reasons),
             "decisions": self._counts,
             "changes": list(self._changes),

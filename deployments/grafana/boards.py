@@ -183,20 +183,20 @@ GUARD = Board(
                 one(
                     "Keys by level",
                     "short",
-                    "sum by (level) (sluice_guard_level) or vector(0)",
+                    "sum by (level) (sluice_guard_level)",
                     "{{level}}",
                     "Above level observe; `sluice guard` tells which, and why.",
                 ),
                 one(
                     "Actions",
                     "reqps",
-                    f"sum by (action) (rate(sluice_guard_actions_total{RATE})) or vector(0)",
+                    f"sum by (action) (rate(sluice_guard_actions_total{RATE}))",
                     "{{action}}",
                 ),
                 one(
                     "Most that one account has",
                     "percentunit",
-                    "max by (model) (sluice_guard_leak_share) or vector(0)",
+                    "max by (model) (sluice_guard_leak_share)",
                     "{{model}}",
                     "Share of a model's output layer that its answers have told.",
                 ),
@@ -211,19 +211,17 @@ GUARD = Board(
                 one(
                     "Refused by limits",
                     "reqps",
-                    f"sum by (tier, reason) (rate(sluice_limits_refused_total{RATE})) or vector(0)",
+                    f"sum by (tier, reason) (rate(sluice_limits_refused_total{RATE}))",
                     "{{tier}} {{reason}}",
                 ),
                 one(
                     "Use of the tightest budget, p95",
                     "percentunit",
-                    f"histogram_quantile(0.95, sum by (tier, le) (rate(sluice_budget_used_ratio_bucket{RATE}))) or vector(0)",
+                    f"histogram_quantile(0.95, sum by (tier, le) (rate(sluice_budget_used_ratio_bucket{RATE})))",
                     "{{tier}}",
                 ),
                 one("Stores", "short", "min by (store) (sluice_store_up)", "{{store}}"),
-                one(
-                    "Drift", "short", "max by (model, signal) (sluice_drift_alert) or vector(0)", "{{model}} {{signal}}"
-                ),
+                one("Drift", "short", "max by (model, signal) (sluice_drift_alert)", "{{model}} {{signal}}"),
             ),
         ),
     ),

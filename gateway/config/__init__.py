@@ -86,6 +86,11 @@ class Config(Strict):
         return self.auth.keys_file or self.state_dir / "keys.json"
 
     @property
+    def tiers(self) -> frozenset[str]:
+        """Those that metrics tell by name; any other one is `other` there."""
+        return frozenset({"standard", *self.gateway.admission.tiers, *self.limits.tiers})
+
+    @property
     def audit_folders(self) -> tuple[Path, Path]:
         """The records, and apart from them the secret and the heads that prove them whole."""
         return self.state_dir / "audit", self.state_dir / "audit-vault"

@@ -29,11 +29,13 @@ class Callers:
     def ended(self, record: RequestRecord) -> None:
         if not record.tenant:
             return
-        tenant = self._tenants.pop(record.tenant, None) or _Tenant()
+        tenant = self._tenants.pop(record.tenant, None)
+        if tenant is None:
+            tenant = _Tenant()
         self._tenants[record.tenant] = tenant
         tenant.outcomes[record.outcome] += 1
-        tenant.prompt_tokens += record.prompt_tokens
-        tenant.completion_tokens += record.completion_tokens
+        tenant.prompt_tokens += record.totals.prompt_tokens
+        tenant.completion_tokens += record.totals.completion_tokens
         tenant.last = record.ended
         tenant.keys.pop(record.key, None)
         tenant.keys[record.key] = record.tier

@@ -58,11 +58,14 @@ class History:
         self.number = 0
 
     def ended(self, record: RequestRecord) -> None:
-        step = self._steps.setdefault(record.model, _Step())
+        step = self._steps.get(record.model)
+        if step is None:
+            step = self._steps[record.model] = _Step()
         step.ended += 1
         step.failed += record.outcome not in (Outcome.OK, Outcome.GONE)
-        step.prompt += record.prompt_tokens
-        if (first := record.first_token) is not None and len(step.first_tokens) < MOST_PER_STEP:
+        totals = record.totals
+        step.prompt += totals.prompt_tokens
+        if (first := totals.first_token) is not None and len(step.first_tokens) < MOST_PER_STEP:
             step.first_tokens.append(first - record.begun)
 
     def tick(self, now: float, at: float) -> None:

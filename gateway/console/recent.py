@@ -1,6 +1,5 @@
 """The latest requests, kept for the console: numbers and times, no words. Bounded, and forgotten with the process."""
 
-import dataclasses
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +13,7 @@ MOST_ASKED: Final = 50
 
 
 class Recent:
-    """`ended` is told of every request. Failed ones, and those asked for from the console, are not pushed out by others."""
+    """`ended` is one of a Recorder's `on_end`. Failed ones, and those asked for from the console, are not pushed out by others."""
 
     def __init__(self) -> None:
         self._latest: deque[RequestRecord] = deque(maxlen=MOST)
@@ -28,10 +27,9 @@ class Recent:
             del self._asked[next(iter(self._asked))]
 
     def ended(self, record: RequestRecord) -> None:
-        kept = dataclasses.replace(record, body={}, decode=None)
-        (self._latest if record.outcome is Outcome.OK else self._failed).append(kept)
+        (self._latest if record.outcome is Outcome.OK else self._failed).append(record)
         if record.request_id in self._asked:
-            self._asked[record.request_id] = kept
+            self._asked[record.request_id] = record
 
     def trace(self, request_id: str) -> dict[str, Any] | None:
         """A request's waterfall; None if it is not known, or not over."""
@@ -50,7 +48,7 @@ class Recent:
 
 
 def row(record: RequestRecord, now: float) -> dict[str, Any]:
-    first = record.first_token
+    first, prompt, cached, completion, failovers = record.totals
     return {
         "id": record.request_id,
         "trace": record.trace_id,
@@ -65,10 +63,10 @@ def row(record: RequestRecord, now: float) -> dict[str, Any]:
         "error": record.error,
         "seconds": record.seconds,
         "first_token_s": None if first is None else first - record.begun,
-        "prompt_tokens": record.prompt_tokens,
-        "cached_tokens": record.cached_tokens,
-        "completion_tokens": record.completion_tokens,
-        "failovers": record.failovers,
+        "prompt_tokens": prompt,
+        "cached_tokens": cached,
+        "completion_tokens": completion,
+        "failovers": failovers,
     }
 
 

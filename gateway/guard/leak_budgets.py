@@ -111,6 +111,10 @@ class LeakBudgets:
         """A model that is served, so that what was given of it can be told as a share."""
         self._shapes[_version(shape)] = shape
 
+    @property
+    def models(self) -> set[str]:
+        return {shape.model for shape in self._shapes.values()}
+
     def close(self) -> None:
         self._threads.shutdown(wait=True)
 

@@ -163,7 +163,7 @@ class Door:
             self._running.discard(me)
             self.in_flight -= 1
             watch.end(reply.status or 499)
-            record.guard = watch.level.label if watch.level else ""
+            record.guard = watch.told
             if reply.failure is not None:
                 self.on_error(reply.failure, scope["path"], meter)
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
@@ -198,8 +198,10 @@ class Door:
         admitted = (admit_anything if opened else admit)(route, body, self.policy)
         backend = self._backend(admitted.body.get("model"))
         record.mark("validate")
-        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
-        record.mark("guard")
+        try:
+            admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
+        finally:
+            record.mark("guard")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
         record.model, record.body, record.decode = backend.name, admitted.body, backend.decode

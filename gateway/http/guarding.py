@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.pool.context import Work
 
 REASON: Final = "x-sluice-reason"
+EXCLUSION: Final = "exclusion"
 
 
 class Watcher(Protocol):
@@ -72,6 +73,7 @@ class Watch:
         self._begun = guarding.clock()
         self._caller: Caller | None = None
         self._verdict: Verdict = CLEAR
+        self._action = ""
         self._throttled = False
         self._route: Route | None = None
         self._admitted: Admitted | None = None
@@ -83,9 +85,10 @@ class Watch:
         self._running = 0
 
     @property
-    def level(self) -> Level:
-        """What is applied to this request."""
-        return self._verdict.applied
+    def told(self) -> str:
+        """What the guard did to this request, or the level under which it let it pass; empty if neither."""
+        level = self._verdict.applied
+        return self._action or (level.label if level else "")
 
     def enter(self, caller: Caller) -> None:
         """By the key's verdict, which is only looked up."""
@@ -93,16 +96,17 @@ class Watch:
         if guarding.open_surface:
             return
         self._caller = caller
+        guarding.tiers[caller.key_id] = caller.tier
         verdict = self._verdict = guarding.guard.verdict(caller.key_id)
         if verdict.applied < Level.THROTTLE:
             return
         if verdict.applied >= Level.VERIFY:
-            guarding.watcher.acted(verdict.applied.label, caller.tier)
+            self._acted(verdict.applied.label, caller)
             error = Quarantined if verdict.applied is Level.QUARANTINE else VerificationRequired
             raise error(_SPEAK_TO_US, headers=[(REASON, error.__name__)])
         wait_s = guarding.throttle.enter(caller.key_id, guarding.clock())
         if wait_s is not None:
-            guarding.watcher.acted(Level.THROTTLE.label, caller.tier)
+            self._acted(Level.THROTTLE.label, caller)
             raise RateLimited("Too many requests for this key.", retry_after=wait_s, headers=[(REASON, "guard")])
         self._throttled = True
 
@@ -116,9 +120,9 @@ class Watch:
         if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
             field = conflict(ask)
             if field is not None:
-                guarding.watcher.acted("exclusion", self._caller.tier)
+                self._acted(EXCLUSION, self._caller)
                 raise LogprobsWithConstraint(
-                    f"Logprobs are not available together with '{field}'.", param=field, headers=[(REASON, "exclusion")]
+                    f"Logprobs are not available together with '{field}'.", param=field, headers=[(REASON, EXCLUSION)]
                 )
         if self._verdict.applied >= Level.STRIP:
             admitted = self._stripped(admitted, ask)
@@ -158,13 +162,16 @@ class Watch:
             # What nobody has told the end of stays spent.
             guarding.leaks.settle(self._held, self._completion)
         if caller is not None and self._admitted is not None and self._route is not None:
-            guarding.tiers[caller.key_id] = caller.tier
             guarding.guard.observe(self._observation(caller, self._route, self._admitted, status))
+
+    def _acted(self, action: str, caller: Caller) -> None:
+        self._action = action
+        self._guarding.watcher.acted(action, caller.tier)
 
     async def _reserve(self, caller: Caller, shape: Shape, ask: Ask, sequences: int, longest: int) -> None:
         found = await self._guarding.leaks.reserve(caller.tenant, shape, ask, sequences, longest)
         if isinstance(found, Denied):
-            self._guarding.watcher.acted(found, caller.tier)
+            self._acted(found, caller)
             headers = [(REASON, found.value)]
             if found is Denied.UNKNOWN:
                 raise LeakBudgetUnknown("Logprobs, biases and constraints are not available now.", headers=headers)
@@ -187,7 +194,7 @@ class Watch:
         if not dropped:
             return admitted
         assert self._caller is not None
-        self._guarding.watcher.acted(Level.STRIP.label, self._caller.tier)
+        self._acted(Level.STRIP.label, self._caller)
         return replace(admitted, body=body, dropped=(*admitted.dropped, *dropped), sequences=sequences_of(body))
 
     def _observation(self, caller: Caller, route: Route, admitted: Admitted, status: int) -> Observation:

@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 NOTHING: Final = Policy()
 NOBODY: Final = Subject("", "")
-OTHER: Final = "other"
 
 
 class Watcher(Protocol):
-    """Who counts what the limits do; `tier` is one of the configuration's, or `other`."""
+    """Who counts what the limits do; `tier` is the key's, empty where nobody is known."""
 
     def refused(self, tier: str, reason: str) -> None: ...
     def cut(self, tier: str, reason: str) -> None: ...
@@ -70,7 +69,7 @@ class Meter:
         self._scope = scope
         self._limiter = meters.limiter
         self._policy = NOTHING
-        self._tier = OTHER
+        self._tier = ""
         self._permit: Permit | None = None
         self._bounded = True
         self._due = 0
@@ -89,7 +88,7 @@ class Meter:
         policies = self._meters.policies
         self.subject = Subject(caller.key_id, caller.tenant)
         self._policy = policies.of(caller.tier)
-        self._tier = caller.tier if caller.tier in policies.tiers else OTHER
+        self._tier = caller.tier
         await self._count(self._policy)
 
     async def check(self, model: str, most: int | None) -> bool:

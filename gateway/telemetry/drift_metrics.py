@@ -11,15 +11,17 @@ LABELS = ["model", "signal"]
 
 
 class SignalReading(NamedTuple):
-    """How far a signal is from its reference, from where on that is drift, and whether it has been confirmed."""
+    """How far a signal is from its reference, from where on that is drift (None where it cannot be judged yet), and whether drift
+    has been confirmed.
+    """
 
-    distance: float
-    threshold: float
+    distance: float | None
+    threshold: float | None
     alert: bool
 
 
 class DriftMetrics(Collector):
-    """`read` gives each model's signals; a model that cannot be judged yet has none."""
+    """`read` gives all signals of each model."""
 
     def __init__(
         self, registry: CollectorRegistry, read: Callable[[], Mapping[str, Mapping[str, SignalReading]]]
@@ -35,7 +37,8 @@ class DriftMetrics(Collector):
         alert = GaugeMetricFamily("sluice_drift_alert", "1 where drift has been confirmed.", labels=LABELS)
         for model, signals in self._read().items():
             for signal, reading in signals.items():
-                distance.add_metric([model, signal], reading.distance)
-                threshold.add_metric([model, signal], reading.threshold)
                 alert.add_metric([model, signal], reading.alert)
+                if reading.distance is not None and reading.threshold is not None:
+                    distance.add_metric([model, signal], reading.distance)
+                    threshold.add_metric([model, signal], reading.threshold)
         yield from (distance, threshold, alert)

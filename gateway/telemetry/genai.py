@@ -74,16 +74,17 @@ def genai_attributes(record: RequestRecord) -> dict[str, Any]:
         told["gen_ai.output.type"] = OUTPUT[kind]
     if not record.legs:
         return told
+    totals = record.totals
     told |= {
         "gen_ai.response.id": record.request_id,
         "gen_ai.response.model": record.model,
         "gen_ai.response.finish_reasons": _finish_reasons(record),
-        "gen_ai.usage.input_tokens": record.prompt_tokens,
-        "gen_ai.usage.output_tokens": record.completion_tokens,
-        "gen_ai.usage.cache_read.input_tokens": record.cached_tokens,
+        "gen_ai.usage.input_tokens": totals.prompt_tokens,
+        "gen_ai.usage.output_tokens": totals.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": totals.cached_tokens,
     }
-    if record.first_token is not None and body.get("stream") is True:
-        told["gen_ai.response.time_to_first_chunk"] = record.first_token - record.begun
+    if totals.first_token is not None and body.get("stream") is True:
+        told["gen_ai.response.time_to_first_chunk"] = totals.first_token - record.begun
     return told
 
 

@@ -30,7 +30,7 @@ def kept(record: RequestRecord, slow_s: float | None) -> Kept | None:
         return Kept.ERROR
     if record.guard:
         return Kept.GUARD
-    if record.failovers:
+    if record.totals.failovers:
         return Kept.FAILOVER
     if slow_s is not None and record.seconds > slow_s:
         return Kept.SLOW

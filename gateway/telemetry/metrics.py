@@ -31,11 +31,17 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request_ended(self, record: RequestRecord) -> None:
         route = record.path if record.path in self._routes else OTHER
-        self._requests.labels(route, record.status).inc()
-        self._seconds.labels(route).observe(record.seconds)
+        series = self._series.get((route, record.status))
+        if series is None:
+            series = self._requests.labels(route, record.status), self._seconds.labels(route)
+            self._series[route, record.status] = series
+        ended, seconds = series
+        ended.inc()
+        seconds.observe(record.seconds)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A value read at scrape time."""

@@ -30,10 +30,14 @@ class QueueMetrics(Collector):
             buckets=SECONDS,
             registry=registry,
         )
+        self._series: dict[tuple[str, str], Histogram] = {}
         registry.register(self)
 
     def started(self, model: str, priority: str, waited_s: float) -> None:
-        self._waits.labels(model, priority).observe(waited_s)
+        series = self._series.get((model, priority))
+        if series is None:
+            series = self._series[model, priority] = self._waits.labels(model, priority)
+        series.observe(waited_s)
 
     def collect(self) -> Iterator[Metric]:
         requests = GaugeMetricFamily("sluice_queue_requests", "Requests that wait.", labels=["model", "class"])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.telemetry.trace_context import Parent
 
@@ -69,10 +69,22 @@ class Leg(Protocol):
     def hedge(self) -> bool: ...
 
 
+class Totals(NamedTuple):
+    """Of all attempts at a request; each choice's prompt counts once, however many engines were asked. `first_token`: when the
+    gateway had it.
+    """
+
+    first_token: float | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    failovers: int = 0
+
+
 @dataclass(slots=True)
 class RequestRecord:
     """`marks`: (stage, when it ended); each begins where the one before ended. `span_id` is the server span's, `sampled` what was
-    decided at the start. `error` is a code of the error table's. `guard`: a level, if the guard refused or degraded it.
+    decided at the start. `error` is a code of the error table's. `guard`: what the guard did to it, or the level it is under.
     `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into text.
     """
 
@@ -99,6 +111,7 @@ class RequestRecord:
     error: str = ""
     outcome: Outcome = Outcome.OK
     ended: float = 0.0
+    _totals: Totals | None = None
 
     def mark(self, stage: str) -> None:
         """A stage has ended."""
@@ -113,24 +126,26 @@ class RequestRecord:
         return self.ended - self.begun
 
     @property
-    def first_token(self) -> float | None:
-        """When the gateway had it."""
-        return min((leg.heard for leg in self.legs if leg.heard is not None), default=None)
+    def totals(self) -> Totals:
+        """Added up once the request has ended, for all who ask then."""
+        if self._totals is not None:
+            return self._totals
+        totals = _totals(self.legs)
+        if self.ended:
+            self._totals = totals
+        return totals
 
-    @property
-    def prompt_tokens(self) -> int:
-        """Of each choice once, however many engines were asked."""
-        return sum(leg.prompt_tokens for leg in self.legs if leg.attempt == 1)
 
-    @property
-    def cached_tokens(self) -> int:
-        return sum(leg.cached_tokens for leg in self.legs if leg.attempt == 1)
-
-    @property
-    def completion_tokens(self) -> int:
-        """Attempts at one choice share its journal."""
-        return sum(len(journal) for journal in {id(leg.tokens): leg.tokens for leg in self.legs}.values())
-
-    @property
-    def failovers(self) -> int:
-        return sum(leg.end == "lost" for leg in self.legs)
+def _totals(legs: Sequence[Leg]) -> Totals:
+    """Attempts at one choice share its journal."""
+    if len(legs) == 1:
+        (leg,) = legs
+        return Totals(leg.heard, leg.prompt_tokens, leg.cached_tokens, len(leg.tokens), int(leg.end == "lost"))
+    firsts = [leg for leg in legs if leg.attempt == 1]
+    return Totals(
+        min((leg.heard for leg in legs if leg.heard is not None), default=None),
+        sum(leg.prompt_tokens for leg in firsts),
+        sum(leg.cached_tokens for leg in firsts),
+        sum(len(journal) for journal in {id(leg.tokens): leg.tokens for leg in legs}.values()),
+        sum(leg.end == "lost" for leg in legs),
+    )

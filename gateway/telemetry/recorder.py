@@ -33,7 +33,9 @@ class Observer(Protocol):
 
 @dataclass
 class Recorder:
-    """One per gateway. `on_end` are told of every request that has ended; they may neither block nor raise."""
+    """One per gateway. `on_end` are told of every request that has ended, its words taken away, so that they may keep its record;
+    they may neither block nor raise.
+    """
 
     tracing: Keeper | None = None
     observe: Observer | None = None
@@ -75,6 +77,7 @@ class Recorder:
             self.observe(record, kept=kept)
         if self.log is not None:
             self.log.write(record, kept=kept)
+        record.body, record.decode = {}, None
         for tell in self.on_end:
             tell(record)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import sys
 import time
@@ -84,8 +85,10 @@ class RequestLog:
         self.lines = lines
         self._now = now
         self._log: Any = structlog.wrap_logger(
-            lines, processors=[structlog.processors.JSONRenderer(serializer=_json)], wrapper_class=structlog.BoundLogger
-        )
+            lines,
+            processors=[structlog.processors.JSONRenderer(serializer=_json)],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        ).bind()
 
     def write(self, record: RequestRecord, *, kept: bool) -> None:
         told: dict[str, Any] = {
@@ -103,14 +106,14 @@ class RequestLog:
             if value := getattr(record, name):
                 told[name] = value
         if record.legs:
-            first = record.first_token
+            first, prompt, cached, completion, failovers = record.totals
             told |= {
                 "first_token_s": None if first is None else round(first - record.begun, 4),
-                "prompt_tokens": record.prompt_tokens,
-                "cached_tokens": record.cached_tokens,
-                "completion_tokens": record.completion_tokens,
+                "prompt_tokens": prompt,
+                "cached_tokens": cached,
+                "completion_tokens": completion,
                 "engines": [leg.engine for leg in record.legs],
-                "failovers": record.failovers,
+                "failovers": failovers,
             }
         self._log.info("request", **told)
 

@@ -86,11 +86,10 @@ class RequestMetrics:
         if not legs:
             return
         exemplar = {"trace_id": record.trace_id} if kept else None
-        generated = record.completion_tokens
-        series.prompt.inc(record.prompt_tokens)
-        series.cached.inc(record.cached_tokens)
+        first, prompt, cached, generated, _ = record.totals
+        series.prompt.inc(prompt)
+        series.cached.inc(cached)
         series.completion.inc(generated)
-        first = record.first_token
         if first is not None:
             series.first_token.observe(first - record.begun, exemplar)
             last = max(leg.last or first for leg in legs)

@@ -14,7 +14,10 @@ GAUGES = {
     "ready": ("sluice_autoscaling_ready_replicas", "Replicas that serve, as the policy sees it."),
     "needed": ("sluice_autoscaling_needed_replicas", "Replicas needed, before bounds, steps and waiting."),
     "backlog_s": ("sluice_autoscaling_backlog_seconds", "Work that waits, in seconds of the replicas that serve."),
-    "startup_s": ("sluice_autoscaling_startup_seconds", "Measured time until a new replica serves."),
+    "startup_s": (
+        "sluice_autoscaling_startup_seconds",
+        "Time until a new replica serves: configured, measured, or guessed.",
+    ),
 }
 
 

@@ -20,8 +20,7 @@ class Telemetry:
     def __init__(self, config: Config, gateway_id: str, models: Collection[str], routes: frozenset[str]) -> None:
         settings = config.telemetry
         self.metrics = Metrics(routes)
-        tiers = {"standard", *config.gateway.admission.tiers, *config.limits.tiers}
-        self._requests = RequestMetrics(self.metrics.registry, models, tiers)
+        self._requests = RequestMetrics(self.metrics.registry, models, config.tiers)
         self.steps = StepMetrics(self.metrics.registry)
         self._tracing: Tracing | None = None
         if settings.traces.endpoint is not None:

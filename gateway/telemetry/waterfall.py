@@ -95,8 +95,8 @@ def _attempt(leg: Leg, ended: float) -> list[Node]:
 
 def _events(record: RequestRecord) -> tuple[Moment, ...]:
     found = [Moment(name, at, attributes) for name, at, attributes in record.notes]
-    if record.first_token is not None:
-        found.append(Moment("first_token", record.first_token, {}))
+    if (first := record.totals.first_token) is not None:
+        found.append(Moment("first_token", first, {}))
     for leg in record.legs:
         told = {"sluice.engine.id": leg.engine, "sluice.attempt": leg.attempt}
         if leg.hedge:

@@ -19,6 +19,7 @@ from gateway.auth.keys import Principal
 from gateway.config.limits import Limits
 from gateway.http.metering import Meters
 from gateway.limits.opening import open_limiter, policies
+from gateway.limits.verdict import Reason
 from gateway.telemetry.limit_metrics import LimitMetrics, StoreReading
 from loadtests.bench.__main__ import commit
 from loadtests.bench.probe import machine
@@ -66,7 +67,7 @@ async def _round(requests: int, tokens: int) -> float:
     """CPU microseconds for each request."""
     settings = Limits.model_validate(SETTINGS)
     limiter = open_limiter(settings, 1)
-    watcher = LimitMetrics(CollectorRegistry(), lambda: StoreReading(limits=True, audit=True))
+    watcher = LimitMetrics(CollectorRegistry(), ("gold",), tuple(Reason), lambda: StoreReading(limits=True, audit=True))
     meters = Meters(limiter, policies(settings), (), watcher)
     callers = [Principal(f"k{n}", f"t{n % 10}", "gold", frozenset()) for n in range(50)]
     scopes = [{"client": (f"203.0.113.{n % 200}", 1), "headers": [(b"host", b"sluice")]} for n in range(200)]

@@ -56,6 +56,14 @@ def test_rays_panels_of_language_models_find_their_names(registry: CollectorRegi
     assert told == [((("model_name", "m"), ("outcome", "ok")), 2)]
 
 
+def test_rays_panels_of_engines_find_theirs(registry: CollectorRegistry) -> None:
+    requests = Gauge("sluice_engine_requests", "Requests.", ["model", "engine", "state"], registry=registry)
+    requests.labels("m", "e", "waiting").set(4)
+    Gauge("sluice_engine_kv_use_ratio", "Use.", ["model", "engine"], registry=registry).labels("m", "e").set(0.5)
+    told = {name: value for (name, labels), value in shown(registry).items() if ("model_name", "m") in labels}
+    assert told == {"vllm_num_requests_waiting": 4, "vllm_kv_cache_usage_perc": 0.5}
+
+
 def test_what_is_gone_is_told_as_nothing(registry: CollectorRegistry) -> None:
     gauge = Gauge("sluice_engine_kv_use_ratio", "Use.", ["engine"], registry=registry)
     gauge.labels("a").set(0.5)

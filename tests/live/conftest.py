@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from loadtests.chaos.kinds import GUARD
+from tests.gateway.telemetry.receivers import GrpcReceiver
 from tests.live.harness import Sluice, free_ports, model
 
 TRUSTED = {"trusted": True, "leak_share": 1000}
@@ -13,7 +14,15 @@ TRUSTED = {"trusted": True, "leak_share": 1000}
 
 
 @pytest.fixture(scope="session")
-def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
+def otlp() -> Iterator[GrpcReceiver]:
+    """Where the shared Sluice sends its traces: those that a client wants, and of what went wrong."""
+    receiver = GrpcReceiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="session")
+def sluice(tmp_path_factory: pytest.TempPathFactory, otlp: GrpcReceiver) -> Iterator[Sluice]:
     gateway, management, haproxy, stats, metrics = free_ports(5)
     folder = tmp_path_factory.mktemp("sluice")
     config = {
@@ -27,9 +36,11 @@ def sluice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sluice]:
             "guard": {"tenants": GUARD["tenants"] | {"tests": TRUSTED}},
             "admission": {"tiers": {"standard": {"highest": "interactive"}, "metered": {"key_concurrency": 2}}},
         },
+        "telemetry": {"traces": {"endpoint": otlp.url, "ratio": 0}},
+        "limits": {"tiers": {"budgeted": {"tokens": [{"scope": "tenant", "limit": 10**9, "per": "hour"}]}}},
         "models": [
             model("sluice-demo", "demo:int8", "int8-w8a8"),
-            model("sluice-demo-bf16", "demo:bf16", "bf16", max_num_seqs=8, log_stats=True),
+            model("sluice-demo-bf16", "demo:bf16", "bf16", max_num_seqs=8),
             model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8)
             | {"autoscaling": {"min_replicas": 1, "max_replicas": 1}},
         ],

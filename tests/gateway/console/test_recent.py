@@ -5,6 +5,7 @@ import json
 from gateway.console.callers import MOST_KEYS, MOST_TENANTS, Callers
 from gateway.console.recent import MOST, MOST_ASKED, Recent
 from gateway.telemetry.record import Outcome
+from gateway.telemetry.recorder import Recorder
 from tests.gateway.telemetry.records import leg, record
 
 
@@ -25,7 +26,8 @@ def test_a_trace_is_a_tree_in_seconds_from_its_begin() -> None:
 
 def test_nothing_that_was_said_is_kept() -> None:
     recent = Recent()
-    recent.ended(record(leg(), request_id="a", body={"messages": [{"content": "secret"}]}))
+    said = record(leg(), request_id="a", body={"messages": [{"content": "secret"}]})
+    Recorder(on_end=[recent.ended]).end(said, 200, None, complete=True)
     assert "secret" not in repr(recent.__dict__)
     assert "secret" not in json.dumps([recent.rows(0.0), recent.trace("a")])
 

@@ -243,6 +243,33 @@ async def test_an_error_is_kept_and_says_which(front: Front, receivers: tuple[Gr
     assert root.attributes["gen_ai.response.finish_reasons"] == ("lost",)
 
 
+async def test_what_the_guard_refuses_is_kept(front: Front, receivers: tuple[GrpcReceiver, HttpReceiver]) -> None:
+    trace, headers = traceparent(53, sampled=False)
+    reply = await front.http.post(CHAT, json=BODY | {"logprobs": True, "seed": 1}, headers=headers)
+    assert reply.status_code == 400
+    spans = await arrived(front, receivers[0].inbox, trace)
+    told = spans[f"POST {CHAT}"].attributes
+    assert (told["sluice.kept"], told["sluice.guard"]) == ("guard", "exclusion")
+    assert (told["http.response.status_code"], told["error.type"]) == (400, reply.json()["error"]["code"])
+    assert [span.name for span in receivers[0].inbox.of(trace) if span.kind == INTERNAL] == [
+        "auth", "limits", "receive", "validate", "guard", "finish",
+    ]  # fmt: skip
+
+
+async def test_a_slow_request_is_kept(
+    front: Front, receivers: tuple[GrpcReceiver, HttpReceiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracing = front.app.telemetry._tracing
+    assert tracing is not None
+    monkeypatch.setattr(tracing, "_settings", tracing._settings.model_copy(update={"slow_s": 0.1}))
+    trace, headers = traceparent(54, sampled=False)
+    going = await ask(front, BODIES["direct"], headers)
+    await served(front)
+    await going
+    told = (await arrived(front, receivers[0].inbox, trace))[f"POST {CHAT}"].attributes
+    assert told["sluice.kept"] == "slow"
+
+
 async def test_what_is_not_sampled_and_goes_well_leaves_no_span(
     front: Front, receivers: tuple[GrpcReceiver, HttpReceiver]
 ) -> None:

@@ -69,7 +69,7 @@ def test_tokens_of_attempts_at_one_choice_are_counted_once() -> None:
     lost, after, other = leg(tokens=4, end="lost"), leg("two", 2, had=4), leg(tokens=3)
     lost.tokens = after.tokens
     made = record(lost, after, other)
-    assert (made.completion_tokens, made.prompt_tokens, made.failovers) == (13, 10, 1)
+    assert (made.totals.completion_tokens, made.totals.prompt_tokens, made.totals.failovers) == (13, 10, 1)
 
 
 @pytest.mark.parametrize(
