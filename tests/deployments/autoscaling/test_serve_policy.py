@@ -126,7 +126,7 @@ def test_a_full_gateway_queue_with_short_engine_queues_scales_up_at_once_and_say
     assert target > 1
     assert "s of backlog" in caplog.text
     told = json.loads(record.read_text())
-    assert (told["target"], told["changes"][-1]["from"]) == (target, 1)
+    assert (told["target"], told["changes"][-1]["from"], told["startup_s"]) == (target, 1, 5)
     assert any("backlog" in reason for reason in told["changes"][-1]["reasons"])
 
 
