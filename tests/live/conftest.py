@@ -44,6 +44,12 @@ def sluice(tmp_path_factory: pytest.TempPathFactory, otlp: GrpcReceiver) -> Iter
             model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8)
             | {"autoscaling": {"min_replicas": 1, "max_replicas": 1}},
         ],
+        "limits": {
+            "tiers": {
+                "two-an-hour": {"requests": {"key": ["2/hour"]}},
+                "one-a-second": {"requests": {"key": ["1/second"]}},
+            }
+        },
         "ray": {"dashboard": False, "logical_cpus": 16},
     }
     running = Sluice(folder, config)
