@@ -37,19 +37,19 @@ def sluice(tmp_path_factory: pytest.TempPathFactory, otlp: GrpcReceiver) -> Iter
             "admission": {"tiers": {"standard": {"highest": "interactive"}, "metered": {"key_concurrency": 2}}},
         },
         "telemetry": {"traces": {"endpoint": otlp.url, "ratio": 0}},
-        "limits": {"tiers": {"budgeted": {"tokens": [{"scope": "tenant", "limit": 10**9, "per": "hour"}]}}},
+        "limits": {
+            "tiers": {
+                "budgeted": {"tokens": [{"scope": "tenant", "limit": 10**9, "per": "hour"}]},
+                "two-an-hour": {"requests": {"key": ["2/hour"]}},
+                "one-a-second": {"requests": {"key": ["1/second"]}},
+            }
+        },
         "models": [
             model("sluice-demo", "demo:int8", "int8-w8a8"),
             model("sluice-demo-bf16", "demo:bf16", "bf16", max_num_seqs=8),
             model("sluice-demo-nf4", "demo:bf16", "bnb-nf4", max_num_seqs=8)
             | {"autoscaling": {"min_replicas": 1, "max_replicas": 1}},
         ],
-        "limits": {
-            "tiers": {
-                "two-an-hour": {"requests": {"key": ["2/hour"]}},
-                "one-a-second": {"requests": {"key": ["1/second"]}},
-            }
-        },
         "ray": {"dashboard": False, "logical_cpus": 16},
     }
     running = Sluice(folder, config)
