@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import vllm
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.platforms import current_platform
 from vllm.renderers.hf import HfRenderer, safe_apply_chat_template
 from vllm.sampling_params import SamplingParams
 from vllm.tasks import SupportedTask
@@ -34,6 +35,7 @@ from gateway.pool.forced_prefix import FORCED, continuable
 
 VLLM_VERSION: str = vllm.__version__
 MAKE_CLIENT = "make_async_mp_client"
+CPU_WORKER = "gateway.pool.cpu_worker.SeededCpuWorker"
 INLINE_CHARS = 4096
 """A prompt up to this long is rendered where it stands (some 100 µs): handing it to a thread and back costs more."""
 
@@ -251,6 +253,8 @@ class EngineCore:
     """One vLLM engine core in a process of its own, as the outlet's `Core`. `outputs` raises once the core is dead."""
 
     def __init__(self, engine_args: dict[str, Any], *, log_stats: bool) -> None:
+        if current_platform.is_cpu():
+            engine_args = {"worker_cls": CPU_WORKER, **engine_args}
         self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()
         check_closed(self.config.model_config.model, self.config.model_config)
         self._client = EngineCoreClient.make_async_mp_client(

@@ -28,7 +28,7 @@ def real_core() -> Any:
         patch.setenv(leash.PARENT_VARIABLE, str(os.getpid()))
         args = {
             "model": str(INT8), "dtype": "bfloat16", "enforce_eager": True, "kv_cache_memory_bytes": 32 << 20,
-            "block_size": 32, "max_num_seqs": 8,
+            "block_size": 32, "max_num_seqs": 8, "max_num_batched_tokens": 64,
         }  # fmt: skip
         return EngineCore(args, log_stats=False)
 
@@ -69,6 +69,19 @@ async def test_requests_are_told_apart(core: Core) -> None:
         await core.add(request(name, max_tokens=length))
     seen = await until_finished(core, *names)
     assert [sum(len(output.new_token_ids) for output in seen[name]) for name in names] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_seed_gives_the_same_tokens_however_many_steps_its_prompt_takes(core: Core) -> None:
+    """vLLM's own CPU worker dies of such a prompt; the second time most of it is in the prefix cache, and one step does."""
+    answers = []
+    for name in ("cut", "in the cache"):
+        seeded = request(name, prompt=150, max_tokens=12)
+        seeded.sampling_params.temperature, seeded.sampling_params.seed = 1.0, 5
+        await core.add(seeded)
+        outputs = (await until_finished(core, name))[name]
+        answers.append([token for output in outputs for token in output.new_token_ids])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 12
 
 
 async def test_an_aborted_request_says_nothing_more_to_others(core: Core) -> None:
