@@ -3,14 +3,16 @@ time to come.
 
 Without this no Retry-After can be honest: under overload, whatever drains is taken at once by whoever happens to
 arrive. A promise is a place in a queue that waits at home. It holds room in the real queue only from shortly before its
-instant until shortly after; engines never idle for it.
+instant until shortly after; engines never idle for it. Those who do not come back shall not hold all of it: what is held
+is bounded (`most`), and a promise beyond that is kept if there happens to be room.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 
-from gateway.admission.bounds import Amount
+from gateway.admission.bounds import Amount, Bound
 
 Claim = tuple[str, int, int]
 """Who was promised room, and for what: key, guessed prompt and completion limit, by which the same request is known again."""
@@ -19,6 +21,7 @@ LEAD_S = 1.0
 GRACE_S = 2.0
 GRACE_SHARE = 0.1
 MOST = 16_384
+UNBOUNDED = Bound(math.inf, math.inf)
 
 
 class Account:
@@ -32,14 +35,18 @@ class Account:
 
 
 class _Promise:
-    __slots__ = ("accounts", "at", "claim", "holds", "kept", "until", "work")
+    __slots__ = ("accounts", "at", "claim", "due", "holds", "kept", "most", "until", "work")
 
-    def __init__(self, claim: Claim, work: float, accounts: tuple[Account, ...], at: float, until: float) -> None:
+    def __init__(
+        self, claim: Claim, work: float, accounts: tuple[Account, ...], at: float, until: float, most: Bound
+    ) -> None:
         self.claim = claim
         self.work = work
         self.accounts = accounts
         self.at = at
         self.until = until
+        self.most = most
+        self.due = False
         self.holds = False
         self.kept = False
 
@@ -61,12 +68,15 @@ class Promises:
         now: float,
         after_s: float,
         lead_s: float = LEAD_S,
+        most: Bound = UNBOUNDED,
     ) -> bool:
-        """Room is held from `lead_s` before the instant. False, and no promise, once too many are outstanding."""
+        """Room is held from `lead_s` before the instant, while the last of the accounts holds no more than `most`. False, and no
+        promise, once too many are outstanding.
+        """
         if self.outstanding >= MOST:
             return False
         at = now + after_s
-        promise = _Promise(claim, work, accounts, at, at + GRACE_S + GRACE_SHARE * after_s)
+        promise = _Promise(claim, work, accounts, at, at + GRACE_S + GRACE_SHARE * after_s, most)
         self.outstanding += 1
         for account in accounts:
             account.promised.add(work)
@@ -98,12 +108,13 @@ class Promises:
             _, turn, promise = heapq.heappop(self._events)
             if promise.kept:
                 continue
-            if promise.holds:
+            if promise.due:
                 self._end(promise)
                 self._drop_ended(promise.claim)
                 continue
-            promise.holds = True
-            for account in promise.accounts:
+            promise.due = True
+            promise.holds = promise.most.fits(promise.work, promise.accounts[-1].due)
+            for account in promise.accounts if promise.holds else ():
                 account.due.add(promise.work)
             heapq.heappush(self._events, (promise.until, turn, promise))
 

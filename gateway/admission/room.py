@@ -2,8 +2,9 @@
 
 The whole queue is bounded, and a tenant holds at most `tenant_share` of it. A flow may grow only to weight / 2 times
 what is still free (dynamic thresholds, Choudhury and Hahne 1998): with n floods of weight 1, two parts in n + 2 stay
-free for whoever comes new. A request that would be its flow's only one always fits if the whole queue has room, and an
-empty queue takes a request of any size.
+free for whoever comes new. Room held for promises is kept from other requests of the same flow and from nobody else, so
+that a flood that never comes back when told to takes nothing from others. A request that would be its flow's only one
+always fits if the whole queue has room, and an empty queue takes a request of any size.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.admission.bounds import Amount, Bound
-from gateway.admission.promises import LEAD_S, Account, Promises
+from gateway.admission.promises import LEAD_S, UNBOUNDED, Account, Promises
 from gateway.admission.retry import key_frees, part, told
 from gateway.admission.ticket import Policy, Reason, Refusal, Ticket
 
@@ -36,6 +37,7 @@ class Room:
         self.promises = Promises()
         self._bound = Bound(policy.max_requests, policy.max_tokens)
         self._tenant_bound = self._bound.times(policy.tenant_share)
+        self._fresh_bound = self._tenant_bound.times(FRESH)
         self._most_s = policy.retry_max_s
         self._classes = classes
         self._rate = rate
@@ -70,16 +72,16 @@ class Room:
 
     def refusal(self, entry: Entry, now: float, *, promised: bool) -> Refusal | None:
         """None: the entry may wait. Promises let it pass all but the hard bounds."""
-        flow, work, now_due = entry.flow, entry.work, self._account.due
+        flow, work, due = entry.flow, entry.work, entry.flow.account.due
         hard = self._bound.fits(work, self.waiting)
         tenant_hard = self._tenant_bound.fits(work, flow.tenant.waiting)
-        free = self._bound.left(self.waiting, now_due).times(THRESHOLD * flow.weight)
-        fresh = free.within(self._tenant_bound.times(FRESH))
+        free = self._bound.left(self.waiting, due).times(THRESHOLD * flow.weight)
+        fresh = free.within(self._fresh_bound)
         if hard and tenant_hard:
             if promised:
                 return None
-            alone = not flow.waiting.requests and self._bound.fits(work, self.waiting, now_due)
-            if alone or fresh.fits(work, flow.waiting, flow.account.due):
+            alone = not flow.waiting.requests and self._bound.fits(work, self.waiting, due)
+            if alone or fresh.fits(work, flow.waiting, due):
                 return self._deadline_refusal(entry, now)
         seconds = fresh.excess(work, flow.waiting, flow.account.promised) / self._rate_of(flow, now)
         if not hard:
@@ -121,7 +123,7 @@ class Room:
 
     def _later(self, reason: Reason, entry: Entry, seconds: float, now: float) -> Refusal:
         accounts = (self._account, entry.flow.account)
-        return self._promise(reason, entry.ticket, entry.work, accounts, seconds, now)
+        return self._promise(reason, entry.ticket, entry.work, accounts, seconds, now, most=self._fresh_bound)
 
     def _promise(
         self,
@@ -132,11 +134,12 @@ class Room:
         seconds: float,
         now: float,
         lead_s: float = LEAD_S,
+        most: Bound = UNBOUNDED,
     ) -> Refusal:
         before = self.promises.earliest(ticket.claim) if ticket.attempt else None
         if before is not None and before > now:
             return Refusal(reason, math.ceil(before - now))
         after = told(seconds, self._most_s)
         if after < self._most_s:
-            self.promises.make(ticket.claim, work, accounts, now, after, lead_s)
+            self.promises.make(ticket.claim, work, accounts, now, after, lead_s, most)
         return Refusal(reason, after)

@@ -283,3 +283,15 @@ def test_the_status_tells_who_waits_without_names() -> None:
     assert status.by_class["batch"].oldest_s == 3.0
     assert status.waiting_by_tier == {"gold": 2}
     assert "b" not in str(status).split("'")
+
+
+def test_promises_that_nobody_keeps_leave_even_their_own_tenant_one_place() -> None:
+    """Its other keys are not shut out while the queue is empty."""
+    fair = queue(sequences=50, max_requests=8)
+    flood(fair, 50, "busy")
+    told = [refused(outcome).retry_after_s for outcome in flood(fair, 200) if isinstance(outcome, Refusal)]
+    then = float(sorted(told)[len(told) // 2])
+    for entry in [entry for entry in fair._keys["a"] if entry.state is State.WAITING]:
+        fair.leave(entry, then)
+    taken(fair.offer(ticket("quiet"), then))
+    assert taken(fair.offer(ticket("a", key="other"), then)).state is State.WAITING

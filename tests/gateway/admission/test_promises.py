@@ -38,6 +38,19 @@ def test_promises_are_bounded() -> None:
     assert made == [True] * MOST + [False]
 
 
+def test_beyond_its_bound_a_promise_holds_no_room_and_is_kept_all_the_same() -> None:
+    promises, all_of_them, account = Promises(), Account(), Account()
+    other = ("key", 11, 20)
+    for claim in (ME, ME, other):
+        promises.make(claim, 50.0, (all_of_them, account), now=0.0, after_s=10.0, most=Bound(2, 1000))
+    promises.advance(10.0)
+    assert (account.promised.requests, account.due.requests, all_of_them.due.requests) == (3, 2, 2)
+    assert promises.redeem(other, 10.0)
+    assert (account.promised.requests, account.due.requests) == (2, 2)
+    promises.advance(100.0)
+    assert (promises.outstanding, account.promised.requests, account.due.requests) == (0, 0, 0)
+
+
 def test_the_rate_begins_with_the_guess_and_becomes_what_is_measured() -> None:
     drain = DrainRate()
     assert drain.rate(0.0, 100.0) == 100.0

@@ -4,10 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.admission.ticket import Refusal
 from loadtests.simulation.admission_loads import LOADS, POLICY, identical, tenants, varied
 from loadtests.simulation.admission_service import Client, Service, poisson
 
 SEEDS = range(3)
+
+
+class Deaf(Service):
+    """Clients that are refused do not come back when told to: theirs are promises that nobody keeps."""
+
+    def _refused(self, client: Client, refusal: Refusal) -> None:
+        client.refusals.append(refusal)
 
 
 @pytest.mark.parametrize("load", LOADS)
@@ -61,3 +69,13 @@ def test_beside_a_flood_a_tenant_within_its_share_starts_at_once_thanks_to_the_r
     assert len(reserved) > 150
     assert reserved[p99] == 0.0
     assert without[p99] > 0.2
+
+
+@pytest.mark.parametrize(("requests", "rate"), [(32, 2.0), (64, 2.0), (32, 0.5)])
+def test_promises_to_a_flood_that_never_comes_back_cost_others_no_room(requests: int, rate: float) -> None:
+    service = Deaf(replace(POLICY, max_requests=requests))
+    quiet = poisson("quiet", rate, 5, 30, 3, varied)
+    service.run([*poisson("noisy", 300, 0, 30, 2, varied), *quiet], until=30.0)
+    assert service.queue.status(30.0).promised > 300
+    assert service.queue.waiting.requests < requests / 2
+    assert not [client for client in quiet if client.refusals]
