@@ -47,7 +47,7 @@ class ModelFront:
         )
         self.pool.on_end = self._on_end
         self._on_poisoned = on_poisoned
-        queue = FairQueue(_policy(settings), Capacity(0, 0))
+        queue = FairQueue(_policy(settings, settings.admission.wake_s if spec.sleeps else 0.0), Capacity(0, 0))
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
         self._known = asyncio.Event()
         self.listed = asyncio.Event()
@@ -110,7 +110,7 @@ def _share(channel: EngineChannel, gateways: int) -> float:
     return max(whole / gateways, whole - channel.others.requests)
 
 
-def _policy(settings: Gateway) -> Policy:
+def _policy(settings: Gateway, wake_s: float) -> Policy:
     admission = settings.admission
     return Policy(
         max_requests=admission.max_requests,
@@ -119,4 +119,5 @@ def _policy(settings: Gateway) -> Policy:
         reserve=admission.reserve,
         shares={Priority(name): weight for name, weight in admission.shares.model_dump().items()},
         retry_max_s=admission.retry_max_s,
+        wake_s=wake_s,
     )

@@ -91,7 +91,7 @@ class Admission:
         return Permit(self, taken)
 
     def set_capacity(self, capacity: Capacity) -> None:
-        self.queue.set_capacity(capacity)
+        self.queue.set_capacity(capacity, self.now())
         self._start_those_who_may()
 
     def counted(self, entry: Entry, prompt_tokens: int) -> None:

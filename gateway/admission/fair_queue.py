@@ -11,6 +11,7 @@ it is known, by the truth at the end. Room to wait and refusals: room.py.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class FairQueue:
         self._completion = Mean(FIRST_COMPLETION)
         self._deadlines: list[tuple[float, int, Entry]] = []
         self._turn = count()
+        self._served_at = -math.inf
         self.set_capacity(capacity)
 
     def offer(self, ticket: Ticket, now: float) -> Entry | Refusal:
@@ -142,20 +144,31 @@ class FairQueue:
         """Those whose deadline has passed while they waited; they have left."""
         expired = []
         while self._deadlines and self._deadlines[0][0] <= now:
-            entry = heapq.heappop(self._deadlines)[2]
+            _, turn, entry = heapq.heappop(self._deadlines)
             if entry.state is State.WAITING:
+                if entry.ticket.by_default and (later := self._extended(entry, now)) > now:
+                    heapq.heappush(self._deadlines, (later, turn, entry))
+                    continue
                 self.leave(entry, now)
                 expired.append((entry, self._room.expired(entry, now)))
         return expired
+
+    def _extended(self, entry: Entry, now: float) -> float:
+        """A deadline by default runs from when there was an engine, which may not be yet."""
+        assert entry.ticket.deadline is not None
+        absent_s = max(0.0, (self._served_at if self.capacity.sequences else now) - entry.offered)
+        return entry.ticket.deadline + min(absent_s, self.policy.wake_s)
 
     def next_deadline(self) -> float | None:
         while self._deadlines and self._deadlines[0][2].state is not State.WAITING:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
-    def set_capacity(self, capacity: Capacity) -> None:
+    def set_capacity(self, capacity: Capacity, now: float = -math.inf) -> None:
         """Engines joined or left. Nothing that runs is stopped: with less capacity, nothing starts until enough has ended."""
         before = getattr(self, "capacity", capacity).sequences
+        if capacity.sequences and not before:
+            self._served_at = now
         if before and capacity.sequences:
             self._drain.scale(capacity.sequences / before)
         elif capacity.sequences:

@@ -28,7 +28,8 @@ class Ticket(NamedTuple):
     `prompt_guess` is the prompt's length in tokens as far as it can be told before rendering, on one scale for all
     requests (bytes of text divided by a constant will do: the queue learns by how much the guesses are off).
     `max_completion_tokens` bounds the completion; `sequences` is how many completions run at once (n, or several
-    prompts). `deadline` is the last instant, on the queue's clock, at which a permit is still of use. `key_limit`:
+    prompts). `deadline` is the last instant, on the queue's clock, at which a permit is still of use; `by_default`: the service
+    set it, not the client. `key_limit`:
     requests of this key that may be waiting and running. `attempt`: how often the client says it has sent this request
     before; a first attempt (0) claims no promise, a repeated one that comes early is told its promise again. None: it does
     not say.
@@ -43,6 +44,7 @@ class Ticket(NamedTuple):
     tier: str = "default"
     sequences: int = 1
     deadline: float | None = None
+    by_default: bool = False
     key_limit: int | None = None
     attempt: int | None = None
 
@@ -67,6 +69,8 @@ class Policy:
 
     `reserve` of the capacity is kept for tenants that run less than their share, batch work excepted: they start at once while
     another tenant's flood waits. A tenant alone fills the engines up to the reserve.
+
+    While no engine is there, a deadline by default does not run, for `wake_s` seconds at most.
     """
 
     max_requests: int = 1024
@@ -75,6 +79,7 @@ class Policy:
     reserve: float = 0.2
     shares: Mapping[Priority, float] = field(default_factory=lambda: DEFAULT_SHARES)
     retry_max_s: int = 300
+    wake_s: float = 0.0
 
 
 class Reason(StrEnum):

@@ -68,6 +68,11 @@ class Admission(Strict):
     deadline_s: float | None = Field(
         default=60.0, gt=0, description="until which a request must have started; null: none"
     )
+    wake_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="at most, for which that does not run while a model that may sleep has no engine",
+    )
     key_concurrency: int | None = Field(default=None, ge=1, description="requests of one key that wait or run")
     retry_max_s: int = Field(default=300, ge=1, description="the longest Retry-After that is promised")
     keep_alive_s: float = Field(default=5.0, gt=0, description="between two comments to a stream that waits")

@@ -92,6 +92,7 @@ class Tickets:
             tier=caller.tier,
             sequences=admitted.sequences,
             deadline=self._deadline(told.get(DEADLINE), now),
+            by_default=DEADLINE not in told,
             key_limit=terms.key_limit,
             attempt=int(attempt) if _is_number(attempt) else None,
         )

@@ -138,3 +138,14 @@ async def test_asleep_again_a_deadline_still_holds_and_nobody_is_called_for_who_
     await front.wake_up()
     await answer(front)
     assert (await asking).status_code == 200
+
+
+async def test_the_services_own_deadline_does_not_run_while_the_first_engine_starts(front: Sleeper, monkeypatch):
+    monkeypatch.setattr(front.app.door.tickets, "_deadline_s", 0.5)
+    await front.fall_asleep()
+    asking = asyncio.create_task(front.http.post("/v1/completions", json=BODY))
+    await soon(lambda: front.calls == 1, 5)
+    await asyncio.sleep(1.0)
+    await front.wake_up()
+    await answer(front)
+    assert (await asking).status_code == 200
