@@ -15,6 +15,7 @@ import psutil
 from rich.console import Console
 
 from deployments import environment, processes
+from deployments.autoscaling import record
 from deployments.preflight import StartError, alone, check_ports, check_reload, check_tls, make_token, resolve
 from deployments.quantization import Served
 from deployments.run_state import RunState
@@ -127,6 +128,7 @@ class Supervisor:
         self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
         await self._wait_running(ray, serve)
         await self._wait_ready()
+        self._forget_records()
         processes.let_watchers_yield()
         return state
 
@@ -170,6 +172,11 @@ class Supervisor:
         await self._deploy(config, served)
         await self._wait_running(ray, serve)
         await self._wait_ready()
+        self._forget_records()
+
+    def _forget_records(self) -> None:
+        """Once the policies that wrote them are gone."""
+        record.keep(self._config.autoscaling_folder, [one.name for one in self._config.models if one.autoscaling])
 
     def _init_ray(self) -> Any:
         import ray

@@ -2,7 +2,7 @@
 
 A gateway's queue is told by one engine at a time; while that engine changes, two may tell it, and the one that has seen more of its
 work arrive is right. Serve keeps old samples of names that are told no more: what was not told together with the engine's own last
-numbers does not count.
+numbers does not count, and an engine that has told nothing for STALE_S neither.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ from deployments.autoscaling.observation import EngineReading, Work
 
 ENGINE, GATEWAY = "engine", "gateway"
 OWN = EngineReading._fields
+STALE_S = 10.0
 QUEUE = ("requests", "oldest_s", "prompt", "completion", "came_prompt", "came_completion")
 
 
@@ -53,12 +54,16 @@ def measurements(outlet: Any, slots: int) -> dict[str, float]:
     return told
 
 
-def read(told: Mapping[str, Mapping[Any, Sequence[Sample]]]) -> tuple[list[EngineReading], dict[str, QueueReading]]:
-    """`told` by name and replica, as Serve's raw_metrics: the engines' readings, and the queues by gateway."""
+def read(
+    told: Mapping[str, Mapping[Any, Sequence[Sample]]], now: float
+) -> tuple[list[EngineReading], dict[str, QueueReading]]:
+    """`told` by name and replica, as Serve's raw_metrics: the engines' readings, and the queues by gateway. `now` and the
+    samples' times are of the wall clock, which hosts are expected to share to a few seconds.
+    """
     engines: list[EngineReading] = []
     queues: dict[str, QueueReading] = {}
     for replica, samples in told.get(f"{ENGINE}.{OWN[0]}", {}).items():
-        if not samples:
+        if not samples or samples[-1].timestamp < now - STALE_S:
             continue
         at = samples[-1].timestamp
         own = {name: _last(told, f"{ENGINE}.{name}", replica, at) for name in OWN}

@@ -25,6 +25,8 @@ STARTUP_NEW = 0.5
 PRICE_S = 60.0
 SPARE_S = 60.0
 """Starts as long as that keep two thirds of `spare` free: what comes within a short start waits for it."""
+FULL = 0.5
+"""Share of the slots in use from which a request that waits is taken to wait for one: gateways keep up to half in reserve."""
 MOMENT_S = 1e-3
 TOLERANCE = 0.1
 """Part of a replica that is not worth one more."""
@@ -131,7 +133,14 @@ def _needed(
         late = left / (config.clear_s or config.goal_s + startup_s)
         needed += late
         reasons.append(f"{backlog_s:.1f} s of backlog, {left:.1f} replica-seconds of it left then: {late:.2f} more")
-    for need, what in ((at_work, "engines' own use"), (cached, "KV caches")):
+    slots = sum(engine.slots for engine in seen.engines)
+    full = seen.oldest_s > config.goal_s and sum(engine.requests for engine in seen.engines) >= FULL * slots
+    overdue = seen.ready + 1.0 if full else 0.0
+    for need, what in (
+        (at_work, "engines' own use"),
+        (cached, "KV caches"),
+        (overdue, f"the oldest has waited for {seen.oldest_s:.1f} s at full engines"),
+    ):
         if need > needed:
             needed = need
             reasons.append(f"{what}: {need:.2f} replicas")
@@ -167,8 +176,10 @@ def _step(
     if math.ceil(peak - TOLERANCE) + spares >= most or most <= least:
         return most, state
     last = max(state.up_at or -math.inf, state.down_at or -math.inf)
-    if panic or now - state.since < window(config, startup(state, config)) or now - last < config.down_cooldown_s:
-        reasons.append("panic: nothing goes" if panic else "too early to let one go")
+    early = now - state.since < window(config, startup(state, config)) or now - last < config.down_cooldown_s
+    if panic or early or not seen.ready:
+        why = "panic" if panic else "too early" if early else "no engine tells anything"
+        reasons.append(f"{why}: nothing goes")
         return most, state
     reasons.append(f"{peak:.2f} replicas were the most needed of late: one goes")
     return most - 1, replace(state, down_at=now, starts=state.starts[: max(0, most - 1 - seen.ready)])

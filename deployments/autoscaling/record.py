@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
-import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from deployments.autoscaling.observation import Decision, Observation
 
@@ -19,7 +19,7 @@ class Record:
     """A folder that cannot be written to costs the record, never the decision."""
 
     def __init__(self, folder: str, model: str) -> None:
-        self._file = Path(folder) / (re.sub(r"[^A-Za-z0-9._-]", "-", model) + ".json")
+        self._file = Path(folder) / _name(model)
         self._model = model
         self._changes: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._counts = {"up": 0, "down": 0}
@@ -53,3 +53,16 @@ class Record:
             draft = self._file.with_suffix(f".{os.getpid()}")
             draft.write_text(json.dumps(content))
             draft.replace(self._file)
+
+
+def keep(folder: Path, models: Iterable[str]) -> None:
+    """Remove what is told of models that are not scaled any more."""
+    kept = {_name(model) for model in models}
+    for file in folder.glob("*.json"):
+        if file.name not in kept:
+            file.unlink(missing_ok=True)
+
+
+def _name(model: str) -> str:
+    """A file of its own for each name, whatever is in it."""
+    return quote(model, safe="") + ".json"

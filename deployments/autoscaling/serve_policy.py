@@ -48,7 +48,7 @@ class ServePolicy:
         now = ctx.current_time or 0.0
         if self._decided_at and 0 <= now - self._decided_at < TICK_S:
             return self._target, {}
-        engines, queues = measurements.read(ctx.raw_metrics or {})
+        engines, queues = measurements.read(ctx.raw_metrics or {}, now)
         waiting = [queue.waiting for queue in queues.values()]
         seen = Observation(
             engines=tuple(engines),

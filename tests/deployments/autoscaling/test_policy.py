@@ -82,6 +82,34 @@ def test_work_at_the_gateway_scales_up_though_the_engines_queues_are_short():
     assert any("30.0 s of backlog" in reason for reason in run.reasons), run.reasons
 
 
+def test_one_that_waits_too_long_for_a_slot_scales_up_however_little_it_asks_for():
+    """Long answers keep all slots; of work next to nothing waits, and every replica that comes changes that."""
+    run = Run(EASY)
+    run.steps(60, 0.1)
+    waits = {"queue": Work(0.0, 1.0), "queue_requests": 1}
+    full = engines(1, use=0.3, requests=64)
+    run.now += 1
+    seen = Observation(full, 1, arrived=Work(0.0, run.came), oldest_s=EASY.goal_s - 0.1, **waits)
+    assert decide(seen, run.state, run.now, EASY).target == 1, "not yet"
+    decision = decide(replace(seen, oldest_s=EASY.goal_s + 0.1), run.state, run.now, EASY)
+    assert decision.target == 2
+    assert any("the oldest has waited" in reason for reason in decision.reasons)
+    again = decide(replace(seen, target=2, oldest_s=9.0), decision.state, run.now + 1, EASY)
+    assert again.target == 2, "the one that is coming is not asked for twice"
+    free = replace(seen, engines=engines(1, use=0.3, requests=4), oldest_s=60.0)
+    assert decide(free, run.state, run.now, EASY).target == 1, "somebody else keeps it waiting"
+
+
+def test_nothing_goes_while_no_engine_tells_anything():
+    run = Run(EASY, target=4)
+    run.steps(60, 3.5)
+    for _ in range(200):
+        run.now += 1
+        decision = decide(Observation((), 4, arrived=Work(0.0, run.came)), run.state, run.now, EASY)
+        run.state = decision.state
+        assert decision.target == 4
+
+
 def test_a_backlog_that_is_worked_off_before_a_replica_could_come_starts_none():
     run = Run(EASY, target=4)
     run.steps(60, 0.5)

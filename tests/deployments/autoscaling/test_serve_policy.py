@@ -48,7 +48,7 @@ def test_two_gateways_told_by_different_engines_both_count():
         a=[(1.0, measurements.measurements(outlet(queue("g1", 3, 100)), 64))],
         b=[(1.3, measurements.measurements(outlet(queue("g2", 4, 50)), 64))],
     )
-    engines, queues = measurements.read(held)
+    engines, queues = measurements.read(held, 2.0)
     assert [engine.slots for engine in engines] == [64, 64]
     assert {name: reading.requests for name, reading in queues.items()} == {"g1": 3, "g2": 4}
     assert queues["g2"].waiting == Work(40.0, 80.0)
@@ -59,7 +59,7 @@ def test_a_gateway_that_changes_its_engine_counts_once_and_by_its_newest_word():
         a=[(1.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64))],
         b=[(1.1, measurements.measurements(outlet(queue("g1", 2, 160)), 64))],
     )
-    _, queues = measurements.read(held)
+    _, queues = measurements.read(held, 2.0)
     assert queues["g1"].requests == 2
 
 
@@ -68,9 +68,20 @@ def test_a_gateway_that_is_gone_is_forgotten_though_serve_keeps_its_samples():
         (1.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64)),
         (2.0, measurements.measurements(outlet(), 64)),
     ]
-    engines, queues = measurements.read(samples(a=told))
+    engines, queues = measurements.read(samples(a=told), 2.5)
     assert len(engines) == 1
     assert queues == {}
+
+
+def test_an_engine_that_tells_nothing_any_more_counts_no_more_nor_does_the_queue_that_it_was_told():
+    held = samples(
+        a=[(100.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64))],
+        b=[(105.0, measurements.measurements(outlet(), 64))],
+    )
+    engines, queues = measurements.read(held, 109.0)
+    assert (len(engines), list(queues)) == (2, ["g1"])
+    engines, queues = measurements.read(held, 111.0)
+    assert (len(engines), queues) == (1, {})
 
 
 def test_arrivals_only_grow_whichever_gateways_come_and_go():
