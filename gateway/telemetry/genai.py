@@ -3,12 +3,12 @@
 Pure. Content only when asked for, and redacted even then.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Mapping
 from typing import Any, Final
 
+from gateway.telemetry.content import input_messages, output_messages, stop_sequences, system_instructions
 from gateway.telemetry.record import Outcome, RequestRecord
-from gateway.telemetry.redaction import redacted
 
 OPERATIONS: Final[Mapping[str, str]] = {
     "/v1/chat/completions": "chat",
@@ -30,7 +30,6 @@ REQUEST: Final[Mapping[str, str]] = {
     "stream": "gen_ai.request.stream",
 }
 OUTPUT: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
-MOST_CHARS: Final = 16_384
 
 
 def http_attributes(record: RequestRecord) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def http_attributes(record: RequestRecord) -> dict[str, Any]:
         "http.request.method": record.method,
         "http.route": record.path,
         "url.path": record.path,
-        "url.scheme": "http",
+        "url.scheme": record.scheme,
         "http.response.status_code": record.status,
         "sluice.request.id": record.request_id,
         "sluice.outcome": record.outcome.value,
@@ -67,8 +66,6 @@ def genai_attributes(record: RequestRecord) -> dict[str, Any]:
             told[attribute] = value
     if isinstance(n := body.get("n"), int) and n != 1:
         told["gen_ai.request.choice.count"] = n
-    if stop := body.get("stop", body.get("stop_sequences")):
-        told["gen_ai.request.stop_sequences"] = len(stop) if isinstance(stop, list) else 1
     kind = (body.get("response_format") or {}).get("type")
     if kind in OUTPUT:
         told["gen_ai.output.type"] = OUTPUT[kind]
@@ -92,10 +89,18 @@ def content_attributes(record: RequestRecord) -> dict[str, Any]:
     """What was asked and answered, without what the redaction knows; cut after so many characters."""
     if record.path not in OPERATIONS or record.decode is None:
         return {}
-    asked = [_message(role, text) for role, text in _asked(record.body)]
     journals = {id(leg.tokens): leg.tokens for leg in record.legs}
-    answered = [_message("assistant", record.decode(tokens)) for tokens in journals.values()]
-    return {"gen_ai.input.messages": _json(asked), "gen_ai.output.messages": _json(answered)}
+    answers = [record.decode(tokens) for tokens in journals.values()]
+    reasons = _finish_reasons(record)
+    told: dict[str, Any] = {
+        "gen_ai.input.messages": input_messages(record.body),
+        "gen_ai.output.messages": output_messages(itertools.zip_longest(answers, reasons, fillvalue="error")),
+    }
+    if (instructions := system_instructions(record.body)) is not None:
+        told["gen_ai.system_instructions"] = instructions
+    if stop := stop_sequences(record.body):
+        told["gen_ai.request.stop_sequences"] = stop
+    return told
 
 
 def _finish_reasons(record: RequestRecord) -> tuple[str, ...]:
@@ -103,25 +108,3 @@ def _finish_reasons(record: RequestRecord) -> tuple[str, ...]:
     last = {id(leg.tokens): leg.end for leg in record.legs if leg.end not in ("withdrawn", "unsent")}
     whole = record.outcome is Outcome.OK
     return tuple("stop" if whole and end == "abort" else end or "abort" for end in last.values())
-
-
-def _asked(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, role in (("system", "system"), ("instructions", "system"), ("prompt", "user")):
-        if name in body:
-            yield role, body[name]
-    turns = body.get("messages", body.get("input"))
-    if isinstance(turns, list):
-        for turn in turns:
-            if isinstance(turn, dict):
-                yield str(turn.get("role", "user")), turn.get("content", turn)
-    elif turns is not None:
-        yield "user", turns
-
-
-def _message(role: str, content: Any) -> dict[str, Any]:
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, default=str)
-    return {"role": role, "parts": [{"type": "text", "content": redacted(text[:MOST_CHARS])}]}
-
-
-def _json(messages: list[dict[str, Any]]) -> str:
-    return json.dumps(messages, ensure_ascii=False)[: 4 * MOST_CHARS]

@@ -1,8 +1,12 @@
 """What must not be in a trace even when its operator asked for prompts."""
 
-import pytest
+import time
 
-from gateway.telemetry.redaction import luhn, redacted
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.telemetry.redaction import luhn, redacted, redacted_leaves
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,19 @@ from gateway.telemetry.redaction import luhn, redacted
         ("Authorization: Bearer abcdefghijklmnop0123", "Authorization: Bearer [key]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def-ghi", "[key]"),
         ("password: hunter22!", "[key]"),
+        ("card 4111 1111 1111 1111 12/27", "card [card] 12/27"),
+        ("my card:\n4111111111111111", "my card:\n[card]"),
+        ("4111_1111_1111_1111", "[card]"),
+        ("4111\u00a01111\u00a01111\u00a01111", "[card]"),
+        ("4111\n1111\n1111\n1111", "[card]"),
+        (r"card:\n4111111111111111", r"card:\n[card]"),
+        ("41111111111111111227", "[card]"),
+        ("call 2125550123 or 12125550123", "call [phone] or [phone]"),
+        ("555\u00a0010\u00a09999", "[phone]"),
+        ("212 555 0123 212 555 0124", "[phone]"),
+        ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "AWS_SECRET_ACCESS[key]"),
+        ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [key]"),
+        ("postgres://app:hunter22@db/main", "postgres://[key]@db/main"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nend", "[key]\nend"),
     ],
 )
@@ -38,6 +55,8 @@ def test_what_is_private_is_taken_out(text: str, left: str) -> None:
         "version 3.11.4",
         "a@b",
         "1000000",
+        "at 1700000000 seconds",
+        "the key: bananas and monkeys",
         "skill-based matchmaking",
     ],
 )
@@ -49,3 +68,48 @@ def test_the_check_digit_decides_what_is_a_card() -> None:
     assert luhn([int(digit) for digit in "4111111111111111"])
     assert not luhn([int(digit) for digit in "4111111111111112"])
     assert redacted("4111111111111112") == "4111111111111112"
+
+
+@st.composite
+def cards(draw: st.DrawFn) -> str:
+    """Of any length, in groups, with the check digit that it must have."""
+    digits = draw(st.lists(st.integers(0, 9), min_size=11, max_size=18))
+    digits.append(next(check for check in range(10) if luhn([*digits, check])))
+    size, between = draw(st.integers(3, 6)), draw(st.sampled_from(["", " ", "-", "_", "\u00a0", "\n", " - ", "."]))
+    number = "".join(map(str, digits))
+    return between.join(number[place : place + size] for place in range(0, len(number), size))
+
+
+@given(cards(), *[st.sampled_from(["", "7 ", "12/27 ", "2024-", "n:", "card", "x\n", "1 2 3 4 5 6 7 8 9 0 "])] * 2)
+def test_no_digits_beside_a_card_hide_it(card: str, before: str, after: str) -> None:
+    after = after[::-1]
+    assert card not in redacted(f"{before}{card}{after}")
+
+
+@settings(max_examples=25)
+@given(st.recursive(cards(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just("text"), inner)))
+def test_a_card_in_any_part_of_a_structure_is_taken_out(value: object) -> None:
+    def leaves(value: object) -> list[object]:
+        match value:
+            case dict():
+                return [leaf for item in value.values() for leaf in leaves(item)]
+            case list():
+                return [leaf for item in value for leaf in leaves(item)]
+            case _:
+                return [value]
+
+    assert set(map(str, leaves(redacted_leaves(value)))) <= {"[card]"}
+
+
+def test_numbers_and_named_secrets_of_a_structure_are_redacted() -> None:
+    value = {"card": 4111111111111111, "n": 5, "on": True, "api_key": "abc", "max_tokens": 100_000, "none": None}
+    assert redacted_leaves(value) == value | {"card": "[card]", "api_key": "[key]"}
+
+
+@pytest.mark.parametrize("piece", ["a", "1", "1 ", "sk-___ ", "a@", "x=", "-----BEGIN PRIVATE KEY-----", "+1 (", "://"])
+def test_the_longest_texts_take_time_in_proportion(piece: str) -> None:
+    """Each of these took quadratic time in some pattern; a hundred thousand characters are a whole prompt."""
+    text = piece * (100_000 // len(piece))
+    begun = time.process_time()
+    redacted(text)
+    assert time.process_time() - begun < 1.5
