@@ -138,6 +138,7 @@ class Door:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         record = self.recorder.begin(scope["method"], scope["headers"])
+        record.scheme = scope.get("scheme", "http")
         reply, watch, meter = Reply(send, record.request_id), self.guarding.watch(), self.meters.meter(scope)
         reply.late = lambda: meter.headers
         me = asyncio.current_task()
@@ -146,7 +147,10 @@ class Door:
         self.in_flight += 1
         try:
             with meter:
-                await self._serve(scope, receive, reply, record, watch, meter)
+                try:
+                    await self._serve(scope, receive, reply, record, watch, meter)
+                finally:
+                    record.mark("finish")
         except ClientGone:
             reply.status = reply.status or 499
         except SluiceError as err:
@@ -172,15 +176,15 @@ class Door:
         self, scope: Scope, receive: Receive, reply: Reply, record: RequestRecord, watch: Watch, meter: Meter
     ) -> None:
         headers: Headers = scope["headers"]
+        record.mark("auth")
         route = match(scope["method"], scope["path"])
         record.path = route.path
         reply.dialect, reply.events = route.dialect, route.events
         await meter.arrive()
         caller = self.authenticate(headers)
         record.key, record.tenant, record.tier = caller.key_id, caller.tenant, caller.tier
-        record.mark("auth")
-        await meter.enter(caller)
         record.mark("limits")
+        await meter.enter(caller)
         if route.scope not in caller.scopes:
             raise PermissionDenied(f"This key lacks the scope '{route.scope}'.")
         if self._refusing:
@@ -188,20 +192,20 @@ class Door:
         if self.draining:
             reply.extra.append((b"connection", b"close"))
         if route.method == "GET":
+            record.mark("finish")
             listed = {name: self.backends[name] for name in self.known if name in self.backends}
             await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
             return
+        record.mark("receive")
         watch.enter(caller)
         body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
-        record.mark("receive")
+        record.mark("validate")
         opened = self.guarding.open_surface
         admitted = (admit_anything if opened else admit)(route, body, self.policy)
         backend = self._backend(admitted.body.get("model"))
-        record.mark("validate")
-        try:
-            admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
-        finally:
-            record.mark("guard")
+        record.mark("guard")
+        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
+        record.mark("limits")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
         record.model, record.body, record.decode = backend.name, admitted.body, backend.decode
@@ -219,7 +223,6 @@ class Door:
         bounded = named_limit(admitted.body) is not None
         if await meter.check(backend.name, ticket.max_completion_tokens * admitted.sequences if bounded else None):
             context.meter = meter
-        record.mark("limits")
         work = self._answer(backend, ticket, route, admitted, reply, context, record, watch)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
@@ -244,13 +247,14 @@ class Door:
         record: RequestRecord,
         watch: Watch,
     ) -> None:
+        record.mark("admission")
         if stream := admitted.body.get("stream") is True:
             context.beat = Beat(partial(SseWriter(reply).write, COMMENT), backend.admission.beat_s)
         if not await backend.ready(context.beat):
             raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
-            record.mark("admission")
+            record.mark("render")
             context.work = watch.counting(permit)
             await backend.answer(route, admitted.body, reply, context)
 

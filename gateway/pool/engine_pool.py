@@ -124,6 +124,7 @@ class EnginePool:
         rival = flight.rival.channel if flight.rival is not None else None
         failed: set[EngineChannel] = set() if rival is None else {rival}
         while candidates := self.roster.candidates(failed):
+            flight.found = time.monotonic()
             channel = candidates[self._chooser.pick(candidates, flight)]
             frames = self._board(flight, channel)
             try:

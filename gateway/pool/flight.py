@@ -24,7 +24,8 @@ class Flight:
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
     attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
     `ticket` and `choice` are the chooser's own; `rival` races for the first token, and whoever
-    gets none is withdrawn. `asked`: when it came, or its engine was lost; `leg` tells how its present attempt went.
+    gets none is withdrawn. `asked`: when it came, or its engine was lost, `found`: when there was one to have it;
+    `leg` tells how its present attempt went.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class Flight:
     ticket: Any = None
     choice: Reason | None = None
     asked: float = 0.0
+    found: float = 0.0
     leg: Leg | None = None
     rival: "Flight | None" = None
     tokens: list[int] = field(default_factory=list)
@@ -103,6 +105,7 @@ class Flight:
             len(self.tokens),
             self.asked,
             self.choice,
+            found=self.found,
             hedge=self.attempt > HEDGE,
             sent=time.monotonic(),
         )

@@ -20,7 +20,7 @@ class Reason(Protocol):
 
 @dataclass(slots=True)
 class Leg:
-    """`asked`: of the pool; `sent`: to the engine. `queued` and `scheduled` are the engine's own, if its statistics are on;
+    """`asked`: of the pool; `found`: engines to choose from; `sent`: to the chosen one. `queued` and `scheduled` are the engine's own, if its statistics are on;
     `first` and `last` its steps with the first and last token, `heard` the first one's arrival here. `tokens` is the stream's
     journal, of which `had` were there before.
     """
@@ -32,6 +32,7 @@ class Leg:
     had: int
     asked: float
     choice: Reason | None = None
+    found: float = 0.0
     hedge: bool = False
     sent: float = 0.0
     queued: float | None = None

@@ -48,6 +48,8 @@ class Leg(Protocol):
     @property
     def asked(self) -> float: ...
     @property
+    def found(self) -> float: ...
+    @property
     def sent(self) -> float: ...
     @property
     def queued(self) -> float | None: ...
@@ -83,15 +85,16 @@ class Totals(NamedTuple):
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`marks`: (stage, when it ended); each begins where the one before ended. `span_id` is the server span's, `sampled` what was
-    decided at the start. `error` is a code of the error table's. `guard`: what the guard did to it, or the level it is under.
-    `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into text.
+    """`marks`: (stage, when it began); each ends where the next begins, the last with the request.
+    `span_id` is the server span's, `sampled` what was decided at the start. `error` is a code of the error table's. `guard`:
+    what the guard did to it, or the level it is under. `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into text.
     """
 
     request_id: str
     begun: float
     method: str = ""
     path: str = ""
+    scheme: str = "http"
     parent: Parent | None = None
     trace_id: str = ""
     span_id: str = ""
@@ -114,7 +117,7 @@ class RequestRecord:
     _totals: Totals | None = None
 
     def mark(self, stage: str) -> None:
-        """A stage has ended."""
+        """A stage begins, and the one before it has ended."""
         self.marks.append((stage, time.monotonic()))
 
     def note(self, name: str, **attributes: Any) -> None:

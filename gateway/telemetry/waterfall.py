@@ -1,18 +1,23 @@
 """A request's record as a tree of what took how long, from which spans are made and pictures drawn. Pure.
 
 Under the server span, in this order: the door's stages `auth`, `limits` (requests), `receive`, `validate`, `guard`, `limits`
-(tokens), `admission`; `render`, template and tokenizer; for every attempt `route`, which engine and why, and `engine`, with
-`queue`, `prefill` and `decode` under it; `finish`, from the last token to the last byte.
+(tokens), `admission`; `render`, template and tokenizer; for every attempt `parked`, while there was no engine to choose, `route`,
+which one and why, and `engine`, with `queue`, `prefill` and `decode` under it; `finish`, from the last token to the last byte.
+A request that fails ends in the stage in which it was.
 """
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from gateway.telemetry.record import Leg, RequestRecord
 
-WAITING: Final = frozenset({"receive", "admission", "engine"})
+WAITING: Final = frozenset({"receive", "admission", "parked", "engine"})
 """Stages in which the gateway waits for others; the rest is time of its own."""
+NO_WAIT_S: Final = 0.001
+"""Between the wish for an engine and the choice among those that are there: no parking."""
+ENGINELESS: Final = frozenset({"engine_unavailable", "engine_lost"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,11 @@ def waterfall(record: RequestRecord) -> Node:
     children = _stages(record)
     for leg in record.legs:
         children += _attempt(leg, record.ended)
-    finish = max((leg.ended or leg.sent for leg in record.legs), default=children[-1].end if children else record.begun)
+    finish = children[-1].end if children else record.begun
+    if record.legs:
+        finish = min(max(leg.ended or leg.sent for leg in record.legs), record.ended)
+        if record.legs[-1].end in ("lost", "unsent"):
+            finish = _parked_until(record, finish, children)
     children.append(Node("finish", min(finish, record.ended), record.ended))
     return Node(
         f"{record.method} {record.path}", record.begun, record.ended, children=tuple(children), events=_events(record)
@@ -56,14 +65,26 @@ def own_seconds(tree: Node) -> float:
 
 
 def _stages(record: RequestRecord) -> list[Node]:
-    found, since = [], record.begun
-    for stage, at in record.marks:
-        found.append(Node(stage, since, at))
-        since = at
-    if record.legs:
-        asked = record.legs[0].asked
-        found.append(Node("render", min(since, asked), asked))
+    """Each ends where the next begins, the last before any engine where the pool was asked for one."""
+    asked = record.legs[0].asked if record.legs else record.ended
+    edges = [*record.marks, ("finish", asked)]
+    found: list[Node] = []
+    for (stage, begin), (_, end) in itertools.pairwise(edges):
+        if stage == "finish" or begin > asked:
+            break
+        found.append(Node(stage, record.begun if not found else begin, min(end, asked)))
+    if found and not record.legs and found[-1].name == "render" and record.error in ENGINELESS:
+        found[-1] = replace(found[-1], name="parked")
     return found
+
+
+def _parked_until(record: RequestRecord, since: float, children: list[Node]) -> float:
+    """A request that no engine took over waited for one until it was given up."""
+    until = next((at for stage, at in reversed(record.marks) if stage == "finish"), since)
+    if until - since < NO_WAIT_S:
+        return since
+    children.append(Node("parked", since, until))
+    return until
 
 
 def _attempt(leg: Leg, ended: float) -> list[Node]:
@@ -89,8 +110,10 @@ def _attempt(leg: Leg, ended: float) -> list[Node]:
         "sluice.engine.cached_tokens": leg.cached_tokens,
         "sluice.engine.preempted": leg.preempted,
     }
-    route = Node("route", leg.asked, sent, {"sluice.engine.id": leg.engine, "sluice.attempt": leg.attempt, **why})
-    return [route, Node("engine", sent, end, told, tuple(parts))]
+    found = leg.found if leg.found - leg.asked >= NO_WAIT_S else leg.asked
+    parked = [Node("parked", leg.asked, found)] if found > leg.asked else []
+    route = Node("route", found, sent, {"sluice.engine.id": leg.engine, "sluice.attempt": leg.attempt, **why})
+    return [*parked, route, Node("engine", sent, end, told, tuple(parts))]
 
 
 def _events(record: RequestRecord) -> tuple[Moment, ...]:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.http import door
+from gateway.telemetry.waterfall import own_seconds, waterfall
 from tests.gateway.pool.full_fronts import BODIES, SEQUENCES, Full, ask, is_empty, one_test, opened
 from tests.waiting import soon
 
@@ -106,6 +107,19 @@ async def test_a_key_has_no_more_in_progress_than_its_tier_allows(front: Full) -
 async def test_a_header_that_means_nothing_is_a_400_that_names_it(front: Full, header: str) -> None:
     reply = await ask(front.of("a"), headers={header: "soon"})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, header)
+
+
+async def test_in_its_trace_one_that_expires_waited_and_kept_nobody_busy(front: Full) -> None:
+    ended: list[Any] = []
+    tell = front.app.telemetry.recorder.on_end
+    tell.append(ended.append)
+    await front.hold()
+    await ask(front.of("a"), headers={"x-sluice-deadline-ms": "400"})
+    tell.remove(ended.append)
+    tree = waterfall(ended[-1])
+    seconds = {stage.name: stage.seconds for stage in tree.children}
+    assert (ended[-1].error, seconds["admission"] > 0.3, own_seconds(tree) < 0.2) == ("deadline_expired", True, True)
+    await front.let_go()
 
 
 async def test_a_deadline_that_passes_is_a_503_to_who_wants_no_stream(front: Full) -> None:

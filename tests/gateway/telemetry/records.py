@@ -23,7 +23,8 @@ def record(*legs: Leg, **more: Any) -> RequestRecord:
     """Of a chat with the model `m` from the tier `standard`; it begins at 100 s."""
     made = RequestRecord(TRACE, 100.0, "POST", "/v1/chat/completions", trace_id=TRACE, span_id="b7ad6b7169203331")
     made.model, made.tier, made.tenant, made.key, made.priority = "m", "standard", "acme", "abcdefgh", "batch"
-    made.marks = [("auth", 100.1), ("receive", 100.3), ("validate", 100.4), ("admission", 100.9)]
+    made.marks = [("auth", 100.0), ("receive", 100.1), ("validate", 100.3), ("admission", 100.4)]
+    made.marks += [("render" if legs else "finish", 100.9)]
     made.legs, made.status, made.outcome = legs, 200, Outcome.OK
     made.ended = max((one.ended or one.sent for one in legs), default=100.95) + 0.05
     for name, value in more.items():

@@ -16,7 +16,7 @@ from gateway.telemetry.step_metrics import BOUNDS
 from gateway.telemetry.telemetry import Telemetry
 
 CHAT = "/v1/chat/completions"
-STAGES = ("auth", "limits", "receive", "validate", "guard", "limits", "admission")
+STAGES = ("auth", "limits", "receive", "validate", "guard", "limits", "admission", "render", "finish")
 HEADERS = [(name, b"x") for name in (b"host", b"authorization", b"content-type", b"content-length", b"accept")]
 REQUESTS, ROUNDS = 1000, 5
 REQUEST_US, TICK_US = 200.0, 1000.0

@@ -205,7 +205,7 @@ async def test_a_failover_is_kept_though_its_client_wanted_no_trace(
     front.engine.core.say(request_id, tokens=[TOKEN, TOKEN], events=events(front, 0.002, 0.001))
     await soon(lambda: front.backend.pool._flights[request_id].started, 5)
     assert front.engine.core.requests[request_id].trace_headers is None
-    await front.replace_engine()
+    await front.replace_engine(away_s=0.35)
     await soon(lambda: request_id in front.engine.core.requests, 10, "asked again")
     front.engine.core.say(request_id, events=events(front, 0.002, 0.001), finish=FinishReason.LENGTH)
     assert (await going).text.count("z") >= 3
@@ -219,7 +219,10 @@ async def test_a_failover_is_kept_though_its_client_wanted_no_trace(
         assert [span.attributes["sluice.engine.id"] for span in (before, after)] == [first, front.engine.name]
         assert [span.attributes["sluice.attempt"] for span in routes] == [1, 2]
         assert before.attributes["sluice.engine.end"] == "lost"
-        assert before.end <= routes[1].begin <= routes[1].end <= after.begin
+        (parked,) = [span for span in spans if span.name == "parked"]
+        assert before.end == parked.begin < parked.end == routes[1].begin <= routes[1].end <= after.begin
+        assert parked.end - parked.begin >= 0.3e9
+        assert root.attributes["sluice.gateway.seconds"] < 0.25, "and is not the gateway's own time"
         (failover,) = [event for event in root.events if event[0] == "failover"]
         assert failover[1] == before.end
         assert failover[2]["sluice.engine.id"] == first
@@ -303,7 +306,7 @@ async def test_content_is_told_only_when_asked_for_and_redacted_even_then(
     (question,) = json.loads(told["gen_ai.input.messages"])
     assert question == {"role": "user", "parts": [{"type": "text", "content": "Mail [email] about [card]"}]}
     (answer,) = json.loads(told["gen_ai.output.messages"])
-    assert answer == {"role": "assistant", "parts": [{"type": "text", "content": "zzz"}]}
+    assert answer == {"role": "assistant", "parts": [{"type": "text", "content": "zzz"}], "finish_reason": "length"}
 
 
 async def test_the_request_log_has_one_line_for_each_request_and_nothing_secret(front: Front) -> None:

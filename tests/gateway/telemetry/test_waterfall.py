@@ -39,6 +39,38 @@ def test_a_request_that_was_refused_ends_where_it_was() -> None:
     assert shape(waterfall(record()))["finish"] == (100.9, 101.0)
 
 
+def test_a_request_that_is_refused_while_it_waits_waited_all_that_time() -> None:
+    """Not a minute of the gateway's own."""
+    marks = [("auth", 100.0), ("admission", 100.1), ("finish", 160.0)]
+    tree = waterfall(record(marks=marks, ended=160.02, outcome=Outcome.REFUSED))
+    assert shape(tree) == {"auth": (100.0, 100.1), "admission": (100.1, 160.0), "finish": (160.0, 160.02)}
+    assert own_seconds(tree) == pytest.approx(0.12)
+
+
+def test_a_failover_for_which_there_was_no_engine_was_parked() -> None:
+    lost = leg(end="lost", ended=102.0)
+    after = leg("two", 2, begin=112.01, asked=102.0, found=112.0)
+    tree = waterfall(record(lost, after))
+    parked, route = tree.children[-4], tree.children[-3]
+    assert (parked.name, parked.begin, parked.end) == ("parked", 102.0, 112.0)
+    assert (route.name, route.begin, route.end) == ("route", 112.0, 112.01)
+    assert own_seconds(tree) < 1
+
+
+@pytest.mark.parametrize("error", ["engine_lost", ""])
+def test_who_never_got_another_engine_was_parked_until_it_was_given_up_or_its_client_left(error: str) -> None:
+    lost = leg(end="lost", ended=102.0)
+    made = record(lost, error=error, ended=122.1)
+    made.marks.append(("finish", 122.0))
+    assert shape(waterfall(made))["parked"] == (102.0, 122.0)
+    assert shape(waterfall(made))["finish"] == (122.0, 122.1)
+
+
+def test_who_never_got_any_engine_was_parked_too() -> None:
+    marks = [("auth", 100.0), ("admission", 100.1), ("render", 100.2), ("finish", 130.0)]
+    assert shape(waterfall(record(marks=marks, error="engine_unavailable", ended=130.1)))["parked"] == (100.2, 130.0)
+
+
 def test_an_engine_without_statistics_tells_of_no_queue() -> None:
     (engine,) = [n for n in waterfall(record(leg(queued=None, scheduled=None))).children if n.name == "engine"]
     assert shape(engine) == {"prefill": (101.0, 102.0), "decode": (102.0, 102.9)}
