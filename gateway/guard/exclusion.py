@@ -2,29 +2,38 @@
 
 Logprobs tell numbers; a bias, a constraint or a repeated seed chooses what they are told of. Either alone is of use to
 honest clients, both together are what algebraic attacks are made of (Carlini et al. 2024): so both together are refused.
+
+What moves chosen tokens' logits is a bias by whatever name. `stop_token_ids` are masked until `min_tokens` have come: a ban
+list. `repetition_penalty` scales the logits of all that the prompt says. `presence_penalty` and `frequency_penalty` reach
+only what this answer has already said, which a client steers for about one token of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+PENALTIES: Final = ("presence_penalty", "frequency_penalty")
 LOGPROBS_INCLUDED: Final = "message.output_text.logprobs"
 
 
 class Ask(NamedTuple):
-    """`scalars` logprobs at each position; `bias` token ids of a logit bias; `constraint`: the field that holds the answer
-    to a choice, grammar, schema or tool; `limit`: the most tokens of one answer, None if the request names none.
+    """`scalars` logprobs at each position; `bias` token ids that are pushed or banned; `moved`: the field that does it, or
+    that moves the logits of the prompt's tokens; `constraint`: the field that holds the answer to a choice, grammar, schema or
+    tool; `penalty`: the one that moves what the answer has said; `limit`: the most tokens of one answer, None if the request
+    names none.
     """
 
     scalars: int = 0
     bias: tuple[int, ...] = ()
+    moved: str | None = None
     constraint: str | None = None
+    penalty: str | None = None
     seed: bool = False
     limit: int | None = None
 
     @property
     def leaks(self) -> bool:
-        return bool(self.scalars or self.bias or self.constraint)
+        return bool(self.scalars or self.moved or self.constraint or self.penalty)
 
 
 NOTHING: Final = Ask()
@@ -33,11 +42,14 @@ NOTHING: Final = Ask()
 def ask_of(body: Mapping[str, Any]) -> Ask:
     """Of an admitted body, of any route."""
     limit = next((body[name] for name in LIMITS if type(body.get(name)) is int), None)
-    bias = body.get("logit_bias") or ()
+    moved = next((name for name, moves in _MOVES.items() if moves(body)), None)
+    banned = body["stop_token_ids"] if _bans(body) else ()
     return Ask(
         scalars=_scalars(body),
-        bias=tuple(int(token) for token in bias),
+        bias=tuple(int(token) for token in (*(body.get("logit_bias") or ()), *banned)),
+        moved=moved,
         constraint=_constraint(body),
+        penalty=next((name for name in PENALTIES if body.get(name)), None),
         seed=body.get("seed") is not None,
         limit=limit,
     )
@@ -47,9 +59,7 @@ def conflict(ask: Ask) -> str | None:
     """The field that may not go with logprobs."""
     if not ask.scalars:
         return None
-    if ask.bias:
-        return "logit_bias"
-    return ask.constraint or ("seed" if ask.seed else None)
+    return ask.moved or ask.constraint or ask.penalty or ("seed" if ask.seed else None)
 
 
 def without_logprobs(body: dict[str, Any]) -> None:
@@ -59,6 +69,17 @@ def without_logprobs(body: dict[str, Any]) -> None:
     include = body.get("include")
     if isinstance(include, list):
         body["include"] = [item for item in include if item != LOGPROBS_INCLUDED]
+
+
+def _bans(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("min_tokens") and body.get("stop_token_ids"))
+
+
+_MOVES: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
+    "logit_bias": lambda body: bool(body.get("logit_bias")),
+    "stop_token_ids": _bans,
+    "repetition_penalty": lambda body: body.get("repetition_penalty") not in (None, 1),
+}
 
 
 def _scalars(body: Mapping[str, Any]) -> int:

@@ -35,6 +35,7 @@ class Held(NamedTuple):
     charge: Charge
     ask: Ask
     sequences: int
+    vocabulary: int
 
 
 class LeakBudgets:
@@ -59,13 +60,13 @@ class LeakBudgets:
 
     async def reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> Held | Denied | None:
         """None if the request can leak nothing that is counted. `longest`: tokens of one answer at most."""
-        charge = most(ask, sequences, longest)
+        charge = most(ask, sequences, longest, shape.vocabulary)
         if not charge:
             return None
         self._shapes[_version(shape)] = shape
         account = self._accounts.of(tenant)
         limit = limits(shape, self._shares.get(account, self._share), self._kept)
-        held = Held(f"{_version(shape)}/{account}", charge, ask, sequences)
+        held = Held(f"{_version(shape)}/{account}", charge, ask, sequences, shape.vocabulary)
         asking = self._threads.submit(self._store.reserve, held.meter, charge, limit)
         try:
             granted = await asyncio.wrap_future(asking)
@@ -81,7 +82,7 @@ class LeakBudgets:
 
     def settle(self, held: Held, completion: int) -> None:
         """`completion`: tokens that were generated, over all sequences. Returns at once."""
-        used = taken(held.ask, held.sequences if completion else 0, completion)
+        used = taken(held.ask, held.sequences if completion else 0, completion, held.vocabulary)
         back = Charge(max(0, held.charge.scalars - used.scalars), max(0, held.charge.answers - used.answers))
         if back:
             self._threads.submit(self._give_back, held.meter, back)

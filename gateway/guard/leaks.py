@@ -4,8 +4,13 @@ A model of hidden size h and vocabulary V answers with z = W x, W of V rows and 
 numbers of it has W up to a change of basis (Carlini et al. 2024, Finlayson et al. 2024), and (h+1)² suffice for h itself.
 
     scalars   one logprob is one number:                                   at most share · h · V     of them
-    answers   of a biased or constrained sequence: log2 V bits at most,
-              where a logit is told by about BITS_PER_LOGIT of them:       at most share · h · V · BITS_PER_LOGIT / log2 V
+    answers   of log2 V bits each, where a logit is told by about
+              BITS_PER_LOGIT bits:                                         at most share · h · V · BITS_PER_LOGIT / log2 V
+
+Under a bias each token is an answer: which of V tokens won tells log2 V bits at most, of logits that the client has moved. A
+constraint moves none; it says which tokens are compared, and what that adds to plain text is the outcome of one comparison, a
+bit a token: log2 V tokens are an answer, and no sequence is less than one. So JSON may be log2 V times as long as biased
+text. A penalty on what the answer has said is steered once: one answer a sequence.
 
 Never refilled within one version of a model: what has been told stays told. A request is charged with the most it can
 take, and gets back what it did not. Where the width itself is the secret (`secret: width`), h² stands in place of h · V.
@@ -41,15 +46,15 @@ def limits(shape: Shape, share: float, kept: Literal["projection", "width"]) -> 
     return Charge(int(numbers), int(numbers * BITS_PER_LOGIT / math.log2(shape.vocabulary)))
 
 
-def most(ask: Ask, sequences: int, longest: int) -> Charge:
-    """What a request may take; `longest`: tokens of one answer if it names no limit. Under a bias each token is an answer."""
+def most(ask: Ask, sequences: int, longest: int, vocabulary: int) -> Charge:
+    """What a request may take; `longest`: tokens of one answer if it names no limit."""
     tokens = longest if ask.limit is None else min(ask.limit, longest)
-    return _charge(ask, sequences, sequences * tokens)
+    return _charge(ask, sequences, sequences * tokens, vocabulary)
 
 
-def taken(ask: Ask, sequences: int, completion: int) -> Charge:
+def taken(ask: Ask, sequences: int, completion: int, vocabulary: int) -> Charge:
     """What it took: `completion` tokens over all its sequences."""
-    return _charge(ask, sequences, completion)
+    return _charge(ask, sequences, completion, vocabulary)
 
 
 def given(shape: Shape, used: Charge) -> float:
@@ -58,6 +63,11 @@ def given(shape: Shape, used: Charge) -> float:
     return numbers / (shape.hidden * shape.vocabulary)
 
 
-def _charge(ask: Ask, sequences: int, tokens: int) -> Charge:
-    answers = tokens if ask.bias else sequences if ask.constraint else 0
+def _charge(ask: Ask, sequences: int, tokens: int, vocabulary: int) -> Charge:
+    if ask.moved:
+        answers = tokens
+    elif ask.constraint:
+        answers = max(sequences, math.ceil(tokens / math.log2(vocabulary)))
+    else:
+        answers = sequences if ask.penalty else 0
     return Charge(ask.scalars * tokens, answers)

@@ -217,7 +217,7 @@ class Watch:
             seed=ask.seed,
             logprobs=ask.scalars,
             bias=ask.bias,
-            constrained=ask.constraint is not None,
+            constrained=(ask.constraint or ask.moved) is not None,
             stream=body.get("stream") is True,
             status=status,
         )

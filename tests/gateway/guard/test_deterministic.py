@@ -46,6 +46,14 @@ def test_scalars_at_each_position(body: dict[str, object], scalars: int) -> None
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"seed": 0}, "seed"),
+        ({"min_tokens": 2, "stop_token_ids": [5, 7]}, "stop_token_ids"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty"),
+        ({"presence_penalty": 0.1}, "presence_penalty"),
+        ({"frequency_penalty": -2}, "frequency_penalty"),
+        ({"min_tokens": 2}, None),
+        ({"min_tokens": 0, "stop_token_ids": [5, 7]}, None),
+        ({"stop_token_ids": [5, 7]}, None),
+        ({"repetition_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0.0}, None),
         ({}, None),
         ({"logit_bias": {}}, None),
         ({"response_format": {"type": "text"}}, None),
@@ -68,7 +76,8 @@ def test_the_limit_that_counts_is_the_one_that_vllm_reads_first() -> None:
 asks = st.builds(
     Ask,
     scalars=st.integers(0, 6),
-    bias=st.lists(st.integers(0, 99), max_size=3).map(tuple),
+    moved=st.sampled_from([None, "logit_bias"]),
+    penalty=st.sampled_from([None, "presence_penalty"]),
     constraint=st.sampled_from([None, "seed", "response_format"]),
     limit=st.none() | st.integers(0, 100),
 )
@@ -76,12 +85,43 @@ asks = st.builds(
 
 @given(asks, st.integers(1, 16), st.integers(1, 100), st.data())
 def test_nothing_takes_more_than_was_reserved(ask: Ask, sequences: int, longest: int, data: st.DataObject) -> None:
-    reserved = most(ask, sequences, longest)
+    reserved = most(ask, sequences, longest, 128_000)
     bound = sequences * (longest if ask.limit is None else min(ask.limit, longest))
-    used = taken(ask, sequences, data.draw(st.integers(0, bound)))
+    used = taken(ask, sequences, data.draw(st.integers(0, bound)), 128_000)
     assert used.scalars <= reserved.scalars
     assert used.answers <= reserved.answers
-    assert bool(reserved) == bool((ask.scalars and bound) or (ask.bias and bound) or (ask.constraint and not ask.bias))
+    assert bool(reserved) == bool(
+        ((ask.scalars or ask.moved) and bound) or ((ask.constraint or ask.penalty) and not ask.moved)
+    )
+
+
+def test_tokens_that_are_pushed_or_banned_are_known_by_their_ids() -> None:
+    asked = ask_of({"logit_bias": {"3": 1}, "min_tokens": 4, "stop_token_ids": [5, 7]})
+    assert asked.bias == (3, 5, 7)
+    assert ask_of({"stop_token_ids": [5, 7]}).bias == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        ({"logit_bias": {"3": 1}}, 2000),
+        ({"repetition_penalty": 1.5}, 2000),
+        ({"min_tokens": 1, "stop_token_ids": [3]}, 2000),
+        ({"structured_outputs": {"regex": "([ab]){1000}"}}, 200),
+        ({"response_format": {"type": "json_object"}, "presence_penalty": 1}, 200),
+        ({"frequency_penalty": 1}, 2),
+        ({"temperature": 0, "min_tokens": 4}, 0),
+    ],
+)
+def test_what_moves_logits_costs_an_answer_a_token_and_what_only_compares_a_bit(
+    body: dict[str, object], answers: int
+) -> None:
+    assert taken(ask_of(body), 2, 2000, 1024) == Charge(0, answers)
+    assert most(ask_of(body | {"max_tokens": 1000}), 2, 5000, 1024) == Charge(0, answers)
+
+
+def test_no_constrained_sequence_is_less_than_an_answer() -> None:
+    assert most(ask_of({"structured_outputs": {"choice": ["a", "b"]}, "max_tokens": 1}), 400, 99, 1024).answers == 400
 
 
 def test_the_budget_is_a_share_of_the_models_own_output_layer() -> None:
