@@ -20,7 +20,7 @@ from gateway.guard.marks import DIMENSIONS, Marker, Marks
 from gateway.guard.observation import Observation
 from gateway.guard.packing import Ledger
 from gateway.guard.profile import DAY_S, Profile
-from gateway.guard.response import Rules, Standing, applied, moved
+from gateway.guard.response import Rules, Standing, aged, applied, moved
 from gateway.guard.rff import FEATURES, Kernel, Window
 from gateway.guard.score import carried_on, evidence, level_of, probed
 from gateway.guard.twins import Twins
@@ -33,6 +33,7 @@ GROWN: Final = 1.25
 """A key is looked at again after AGAIN_S, or once it has grown by a quarter, though not before SOON_S."""
 PAST_DECAY: Final = 0.8
 SHARED_LEAST: Final = 3
+FORGOTTEN_DAYS: Final = 60
 
 
 class DetectorSettings(NamedTuple):
@@ -51,7 +52,6 @@ class Record:
     """All that is known of one key."""
 
     __slots__ = (
-        "at",
         "carried",
         "cleared",
         "judged",
@@ -77,7 +77,6 @@ class Record:
         self.kin_of: int | None = None
         self.others: dict[str, Profile] = {}
         self.cleared = 0.0
-        self.at = 0.0
 
     @property
     def whole(self) -> Profile:
@@ -221,9 +220,8 @@ class Detector:
         keys, self._changed = list(self._changed), {}
         return keys
 
-    def ledger(self, key: str, now: float) -> Ledger:
+    def ledger(self, key: str) -> Ledger:
         record = self.records[key]
-        record.at = now
         standing, past = record.standing, record.past
         return Ledger(
             record.profile.tenant,
@@ -235,29 +233,38 @@ class Detector:
             past.squares,
             past.total.astype(np.float32).tobytes(),
             record.cleared,
-            now,
+            record.profile.day * DAY_S,
         )
 
-    def learn(self, key: str, told: Ledger, today: int) -> bool:
-        """What another gateway, or an earlier life of this one, knew of a key; False if it is no news."""
+    def learn(self, key: str, told: Ledger, now: float) -> bool:
+        """What another gateway, or an earlier life of this one, knew of a key: the highest of both counts, and a release makes
+        all that was found before it nothing. True if the key's level is another now.
+        """
         record = self.records.get(key)
         if record is None:
-            record = self.records[key] = Record(Profile(told.tenant, today))
+            record = self._new(key, told.tenant, int(now // DAY_S))
         elif told.cleared < record.cleared:
-            # Written by one who had not heard of the release, perhaps over what told of it.
-            self._changed[key] = None
             return False
-        elif told.at <= record.at:
-            return False
+        before, rules = record.verdict.level, self.rules(told.tenant)
         if told.cleared > record.cleared:
             record = self.records[key] = Record(Profile(told.tenant, record.profile.day))
-        record.cleared, record.at = told.cleared, told.at
-        record.carried, record.past, record.standing = told.carried, told.window, told.standing
-        level, rules = told.standing.level, self.rules(told.tenant)
-        if level == record.verdict.level:
-            return False
-        record.verdict = Verdict(level, applied(level, rules), 0.0, (), told.since)
-        return True
+            record.cleared = told.cleared
+        day = int(told.at // DAY_S)
+        if day > record.profile.day:
+            self._end_day(record, day)
+        carried = told.carried
+        for _ in range(day, min(record.profile.day, day + FORGOTTEN_DAYS)):
+            carried = carried_on(carried, 0.0, self.calibration.drift)
+        record.carried = max(record.carried, carried)
+        if told.past_n > record.past.n:
+            record.past = told.window
+        standing = aged(told.standing, rules, now)
+        if (standing.level, standing.seen) > (record.standing.level, record.standing.seen):
+            record.standing = standing
+        level = record.standing.level
+        if level > record.verdict.level:
+            record.verdict = Verdict(level, applied(level, rules), 0.0, (), record.standing.since)
+        return record.verdict.level != before
 
     def merge(self, key: str, writer: str, profile: Profile) -> None:
         """Another gateway's sketches of a key that is known here."""
@@ -273,12 +280,22 @@ class Detector:
         day = int(seen.at // DAY_S)
         record = self.records.get(seen.key)
         if record is None:
-            record = self.records[seen.key] = Record(Profile(seen.tenant, day))
-            if len(self.records) > KEYS:
-                self.records.popitem(last=False)
+            record = self._new(seen.key, seen.tenant, day)
         elif day > record.profile.day:
             self._end_day(record, day)
         self.records.move_to_end(seen.key)
+        return record
+
+    def _new(self, key: str, tenant: str, day: int) -> Record:
+        """Of KEYS the one that has rested longest makes room, but none that is held to a level while there is one that is not."""
+        if len(self.records) >= KEYS:
+            for _ in range(KEYS):
+                oldest = next(iter(self.records))
+                if not self.records[oldest].standing.level:
+                    break
+                self.records.move_to_end(oldest)
+            self.records.popitem(last=False)
+        record = self.records[key] = Record(Profile(tenant, day))
         return record
 
     def _end_day(self, record: Record, day: int) -> None:

@@ -4,7 +4,7 @@
 looked at by the thread, BATCH requests at a time, and so is what it judges, writes and reads: after each part it pauses for
 as long as that took, so that it never holds the interpreter for much more than a millisecond. Every SYNC_S it writes what
 has changed to the store, and reads what other gateways wrote: their sketches are merged with ours before a key is judged,
-and the newest standing of all counts.
+and the highest standing of all counts until a release.
 """
 
 import logging
@@ -186,7 +186,7 @@ class Guard:
 
     def _write(self, first: bool) -> None:
         """What was read first is not written back."""
-        source = iter(()) if first else self._sharing.outgoing(self._clock())
+        source = iter(()) if first else self._sharing.outgoing()
         rows: list[Row] = []
         while True:
             with self._turn():

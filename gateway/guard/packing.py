@@ -22,8 +22,8 @@ _ARRAYS: Final = tuple(
 
 
 class Ledger(msgspec.Struct, array_like=True):
-    """What outlives a key's day. `at`: when it was written; the latest of all gateways counts. `cleared`: what was seen before
-    then no longer counts.
+    """What outlives a key's day. `at`: a time of the day that `carried` is of. `cleared`: what was seen before then no longer
+    counts. `pace`: see Verdict.
     """
 
     tenant: str
@@ -36,6 +36,7 @@ class Ledger(msgspec.Struct, array_like=True):
     past: bytes
     cleared: float
     at: float
+    pace: float = 0.0
 
     @property
     def standing(self) -> Standing:

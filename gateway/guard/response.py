@@ -37,5 +37,17 @@ def moved(standing: Standing, found: Level, rules: Rules, now: float) -> Standin
     return Standing(Level(standing.level - 1), now, now)
 
 
+def aged(standing: Standing, rules: Rules, now: float) -> Standing:
+    """What has become of a standing by now, of which nothing has been heard since it was written down."""
+    level, since, seen = standing
+    while level:
+        wait = rules.quarantine_s if level is Level.QUARANTINE else rules.clean_s
+        if now - seen < wait:
+            break
+        level, since = Level(level - 1), seen + wait
+        seen = since
+    return Standing(level, since, seen)
+
+
 def applied(level: Level, rules: Rules) -> Level:
     return min(level, rules.highest)

@@ -1,5 +1,5 @@
-"""What one gateway tells the others of its keys and groups, and hears from them: sketches that merge, standings of which the
-newest counts.
+"""What one gateway tells the others of its keys and groups, and hears from them: sketches that merge, and standings of which the
+highest counts until a release. Each writes rows of its own alone, so that nobody overwrites what another has found.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,17 +33,16 @@ class Sharing:
         self._mark = 0
         self._swept = 0.0
 
-    def outgoing(self, now: float) -> Iterator[Row]:
+    def outgoing(self) -> Iterator[Row]:
         """What has changed here since the last time."""
         for key in self._detector.changed():
             record = self._detector.records.get(key)
             if record is None:
                 continue
             day = record.profile.day
-            ledger = packed_ledger(self._detector.ledger(key, now))
+            ledger = packed_ledger(self._detector.ledger(key))
             yield Row(DAY + key, self._writer, day, packed(record.profile))
-            # One row for all gateways: the last to write has read the others' a moment before.
-            yield Row(LEDGER + key, "", day + KEEP_DAYS, ledger)
+            yield Row(LEDGER + key, self._writer, day + KEEP_DAYS, ledger)
         for template, group in self._detector.groups.news():
             yield Row(f"{GROUP}{template:016x}", self._writer, group.day, packed_group(group))
 
@@ -59,10 +58,11 @@ class Sharing:
         """The keys about which another gateway knew more."""
         today = int(now // DAY_S)
         news = []
-        for row in rows:
+        # Sketches are merged into keys that are known, and a standing makes one known.
+        for row in sorted(rows, key=lambda row: not row.subject.startswith(LEDGER)):
             if row.subject.startswith(LEDGER):
                 ledger: Ledger = unpacked_ledger(row.blob)
-                if self._detector.learn(row.subject.removeprefix(LEDGER), ledger, today):
+                if self._detector.learn(row.subject.removeprefix(LEDGER), ledger, now):
                     news.append(row.subject.removeprefix(LEDGER))
             elif row.subject.startswith(DAY) and row.day >= today - 1 and (profile := unpacked(row.blob)) is not None:
                 self._detector.merge(row.subject.removeprefix(DAY), row.writer, profile)

@@ -103,7 +103,7 @@ def test_two_gateways_judge_what_both_have_seen(tmp_path: Path) -> None:
         (here, there)[i % 2].take(each)
     sides = [Sharing(store, here, "g1"), Sharing(store, there, "g2")]
     for side in sides:
-        side.write(side.outgoing(START + 6000))
+        side.write(side.outgoing())
     for side in sides:
         side.take(side.read(), START + 6001)
     merged, alone = here.features("thief"), whole.features("thief")
@@ -119,11 +119,11 @@ def test_a_level_reached_at_one_gateway_holds_at_the_other_and_so_does_its_relea
     a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
     harvest(here, "thief", 400)
     here.judge(START + 9000)
-    a.write(a.outgoing(START + 9001))
+    a.write(a.outgoing())
     assert b.take(b.read(), START + 9002) == ["thief"]
     assert there.verdict("thief").level is here.verdict("thief").level
     there.release("thief", START + 9003)
-    b.write(b.outgoing(START + 9004))
+    b.write(b.outgoing())
     a.take(a.read(), START + 9005)
     assert here.verdict("thief").level is Level.OBSERVE
     assert here.judge(START + 9999) == []
@@ -136,17 +136,73 @@ def test_a_release_is_not_undone_by_who_has_not_heard_of_it(tmp_path: Path) -> N
     a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
     harvest(here, "thief", 400)
     here.judge(START + 9000)
-    a.write(a.outgoing(START + 9001))
+    a.write(a.outgoing())
     b.take(b.read(), START + 9002)
     there.release("thief", START + 9003)
-    b.write(b.outgoing(START + 9004))
+    b.write(b.outgoing())
     here.judge(START + 19_000)
-    a.write(a.outgoing(START + 19_001))
+    a.write(a.outgoing())
     assert b.take(b.read(), START + 19_002) == []
     assert there.verdict("thief").level is Level.OBSERVE
-    b.write(b.outgoing(START + 19_003))
+    b.write(b.outgoing())
     a.take(a.read(), START + 19_004)
     assert here.verdict("thief").level is Level.OBSERVE
+    store.close()
+
+
+def test_of_two_gateways_the_one_that_knows_less_never_lowers_a_level(tmp_path: Path) -> None:
+    told = Collected()
+    sides = [guard(FileStore(tmp_path / "g.sqlite"), told) for _ in range(2)]
+    here, there = sides
+    for each in observations(400):
+        here.observe(each)
+    for turn in range(4):
+        there.observe(seen("And what about this?", START + 8000 + turn, "thief", tenant="of-thief"))
+        for side in (sides, sides[::-1])[turn % 2]:
+            side._look()
+            side._judge(START + 9000 + 60 * turn)
+            side._sync()
+        levels = [side.verdict("thief").level for side in sides]
+        assert here.verdict("thief").level >= Level.THROTTLE
+        assert turn == 0 or min(levels) >= Level.THROTTLE, levels
+    assert not any(change.verdict.level < change.before for change in told)
+    there.release("thief")
+    for _ in range(2):
+        for side in sides:
+            side._sync()
+            side._judge(START + 9900)
+    assert [side.verdict("thief").level for side in sides] == [Level.OBSERVE] * 2
+
+
+def test_what_a_key_carried_over_at_one_gateway_is_not_lost_at_another(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    here, there = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
+    for each in (seen(key="k"), seen(key="k", at=START + 1)):
+        here.take(each)
+    there.take(seen(key="k"))
+    here.records["k"].carried = 3.0
+    for _ in range(2):
+        for side in (a, b):
+            side.write(side.outgoing())
+            side.take(side.read(), START + 3)
+    assert here.records["k"].carried == there.records["k"].carried == 3.0
+    later = Detector(SETTINGS, secret=b"s")
+    later.take(seen(key="k", at=START + 86_400))
+    c = Sharing(store, later, "g3")
+    c.take(c.read(), START + 86_401)
+    assert later.records["k"].carried == 0.0
+    store.close()
+
+
+def test_a_restart_keeps_the_sketches_of_the_day(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "g.sqlite")
+    first, again = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    harvest(first, "thief", 100)
+    old, new = Sharing(store, first, "g1"), Sharing(store, again, "g2")
+    old.write(old.outgoing())
+    new.take(new.read(), START + 2001)
+    assert again.records["thief"].whole.get("requests") == 100
     store.close()
 
 
@@ -161,7 +217,7 @@ def test_a_hydra_dealt_out_to_two_gateways_is_one_group(tmp_path: Path) -> None:
     alone = here.features("head-3")
     a, b = Sharing(store, here, "g1"), Sharing(store, there, "g2")
     for side in (a, b):
-        side.write(side.outgoing(START + 6000))
+        side.write(side.outgoing())
     for side in (a, b):
         side.take(side.read(), START + 6001)
     merged, one = here.features("head-3"), whole.features("head-3")
@@ -182,7 +238,7 @@ def test_a_group_found_at_another_gateway_is_known_here(tmp_path: Path) -> None:
     for each in harvested("late", 8):
         here.take(each)
     assert here.features("late").ring == 0
-    b.write(b.outgoing(START + 6000))
+    b.write(b.outgoing())
     a.take(a.read(), START + 6001)
     for each in harvested("late", 8, begin=START + 300):
         here.take(each)
@@ -199,7 +255,7 @@ async def test_a_leak_budget_is_spent_once_and_never_refilled(tmp_path: Path) ->
     store = FileStore(tmp_path / "g.sqlite")
     leaks = budgets(store)
     held = await leaks.reserve("t", SHAPE, ASK, 2, 100)
-    assert held == Held("v1-10x100/t", Charge(40, 0), ASK, 2)
+    assert held == Held("v1-10x100/t", Charge(40, 0), ASK, 2, 100)
     assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.SPENT
     leaks.settle(held, 7)
     eventually(lambda: store.meters()["v1-10x100/t"] == Charge(14, 0), 5)

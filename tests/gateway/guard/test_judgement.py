@@ -11,7 +11,7 @@ from gateway.guard.calibration import Calibration
 from gateway.guard.detector import Detector, DetectorSettings
 from gateway.guard.features import FAMILIES, Features, Snapshot
 from gateway.guard.fitting import RATES, fit
-from gateway.guard.response import Rules, Standing, applied, moved
+from gateway.guard.response import Rules, Standing, aged, applied, moved
 from gateway.guard.score import carried_on, evidence, level_of, points
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Level
@@ -221,6 +221,25 @@ def test_release_forgets_and_what_comes_later_counts_again() -> None:
     harvest(detector, "thief", 400, START + 10_000)
     assert detector.judge(START + 20_000)
     assert detector.release("nobody", START) is None
+
+
+def test_a_held_key_is_not_forgotten_for_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.guard.detector.KEYS", 5)
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    harvest(detector, "thief", 400)
+    detector.judge(START + 9000)
+    for i in range(20):
+        detector.take(seen(key=f"k{i}", at=START + 9001 + i))
+    assert detector.verdict("thief").level >= Level.THROTTLE
+    assert len(detector.records) == 5
+    assert {"k17", "k18", "k19"} < set(detector.records)
+
+
+def test_a_standing_that_was_written_down_falls_as_if_it_had_been_watched() -> None:
+    old = Standing(Level.QUARANTINE, 0.0, 0.0)
+    assert aged(old, RULES, 23 * HOUR) == old
+    assert aged(old, RULES, 49 * HOUR) == Standing(Level.THROTTLE, 48 * HOUR, 48 * HOUR)
+    assert aged(old, RULES, 999 * HOUR).level is Level.OBSERVE
 
 
 def test_keys_that_share_a_dealt_out_template_are_found_though_each_asks_little() -> None:

@@ -63,7 +63,7 @@ class Guarded(Front):
 
     def put(self, level: Level) -> None:
         """As if the evidence had said so."""
-        told = Ledger("t", int(level), 0.0, 4e9, 0.0, 0.0, 0.0, bytes(512), 0.0, 4e9)
+        told = Ledger("t", int(level), 0.0, 4e9, 0.0, 0.0, 0.0, bytes(512), 0.0, 0.0)
         with self.guard._lock:
             self.guard._detector.records.pop(self.key_id, None)
             self.guard._detector.learn(self.key_id, told, 0)
