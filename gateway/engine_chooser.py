@@ -1,5 +1,6 @@
 """Which engine gets a request: what the pool knows of its engines, told to the router, and the router's choice told back."""
 
+import math
 import os
 import random
 import time
@@ -28,19 +29,17 @@ class EngineChooser:
     def __init__(self, seed: int | None = None) -> None:
         self._hasher = PromptHasher(os.urandom(32))
         self._router = Router(PrefixIndex(), RecentWork(), random.Random(seed))  # noqa: S311  it breaks ties
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[EngineChannel, Replica] = {}
         self._completion = FIRST_COMPLETION
 
     def joined(self, channel: EngineChannel) -> None:
         card = channel.card
         self._router.joined(card.engine_id, card.kv_tokens)
-        self._replicas[card.engine_id] = Replica(
-            card.engine_id, max_requests=card.max_num_seqs, kv_tokens=card.kv_tokens
-        )
+        self._replicas[channel] = Replica(card.engine_id, max_requests=card.max_num_seqs, kv_tokens=card.kv_tokens)
 
     def left(self, channel: EngineChannel) -> None:
         self._router.left(channel.card.engine_id)
-        self._replicas.pop(channel.card.engine_id, None)
+        self._replicas.pop(channel, None)
 
     def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int:
         """Index of the chosen engine; why is left with the flight."""
@@ -71,8 +70,9 @@ class EngineChooser:
 
     def reported(self, channel: EngineChannel, peers: Sequence[EngineChannel], now: float) -> None:
         """What changes with an engine's reports alone; what this gateway does to its load is read at each choice."""
-        replica, others = self._replicas[channel.card.engine_id], channel.others
-        replica.reported_at, replica.kv_use = channel.reported_at, channel.load.kv_use
+        replica, others = self._replicas[channel], channel.others
+        replica.reported_at = channel.reported_at
+        replica.kv_room = (1.0 - channel.load.kv_use) * replica.kv_tokens if replica.kv_tokens else math.inf
         replica.others_requests, replica.others_prefill_tokens = others.requests, others.prefill_tokens
         pace = channel.pace.step_s(now)
         usual = [step_s for peer in peers if peer is not channel and (step_s := peer.pace.step_s(now)) is not None]
@@ -80,9 +80,9 @@ class EngineChooser:
         replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
 
     def _snapshot(self, channels: Sequence[EngineChannel]) -> list[Replica]:
-        half, replicas = self._completion / 2, []
+        half, known, replicas = self._completion / 2, self._replicas, []
         for channel in channels:
-            replica = self._replicas[channel.card.engine_id]
+            replica = known[channel]
             replica.own_requests = requests = channel.requests
             replica.own_prefill_tokens = channel.prefill_tokens
             replica.decode_tokens = half * (requests + replica.others_requests)

@@ -50,7 +50,7 @@ class Roster:
 
     def candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
         """Engines that may be given work: those in good standing, or else any that is there."""
-        there = [channel for channel in self.usable if channel not in without]
+        there = [channel for channel in self.usable if channel not in without] if without else self.usable
         now = time.monotonic()
         sound = [channel for channel in there if not channel.breaker.half_open or channel.breaker.allows(now)]
         return sound or there

@@ -12,7 +12,6 @@ A keyed digest per block (SHA-256, BLAKE3, BLAKE2) costs 3 to 6 times as much: d
 import functools
 import hashlib
 from array import array
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,18 +32,19 @@ class PromptHasher:
         self._make_keys(_FIRST_KEYS)
         self._offset = functools.lru_cache(_SCOPES)(self._make_offset)
 
-    def blocks(self, scope: str, tokens: Sequence[int]) -> list[int]:
+    def blocks(self, scope: str, tokens: list[int]) -> list[int]:
         """One 64-bit number per whole block. `scope` is what else decides whether a cached block may be shared: the tenant's
         salt, an adapter, digests of images. Raises OverflowError or TypeError if a token is no 64-bit unsigned integer.
         """
         whole = len(tokens) // self.block_tokens
-        if whole > len(self._block_keys):
+        if whole > len(self._block_sums):
             self._make_keys(1 << len(tokens).bit_length())
-        count = whole * self.block_tokens
-        ids = np.frombuffer(array("L", tokens), dtype=np.uint64, count=count).reshape(whole, self.block_tokens)
-        sums = np.vecdot(ids, self._token_keys[:whole])
-        sums += self._block_keys[:whole]
-        hashes = sums.cumsum()
+        # fromlist takes two thirds of what array("L", tokens) takes, and a fifth of what numpy does.
+        values = array("L")
+        values.fromlist(tokens)
+        ids: npt.NDArray[np.uint64] = np.ndarray((whole, self.block_tokens), np.uint64, values)
+        hashes = np.vecdot(ids, self._token_keys[:whole]).cumsum()
+        hashes += self._block_sums[:whole]
         hashes += self._offset(scope)
         return hashes.tolist()  # type: ignore[no-any-return]
 
@@ -55,7 +55,7 @@ class PromptHasher:
     def _make_keys(self, tokens: int) -> None:
         blocks = max(1, tokens // self.block_tokens)
         self._token_keys = self._keys(b"tokens", blocks * self.block_tokens).reshape(blocks, self.block_tokens)
-        self._block_keys = self._keys(b"blocks", blocks)
+        self._block_sums = self._keys(b"blocks", blocks).cumsum()
 
     def _keys(self, purpose: bytes, count: int) -> npt.NDArray[np.uint64]:
         """The first keys are the same whatever the count, so hashes outlive growth."""

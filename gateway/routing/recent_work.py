@@ -33,7 +33,7 @@ class RecentWork:
         """(load + tokens) / (mean load + tokens) for each; 1 for all while there is no load. Raises KeyError for a stranger."""
         scaled = max(tokens, 1.0) * self._growth(now)
         work = self._work
-        loads = [work[engine_id] for engine_id in engine_ids]
+        loads = list(map(work.__getitem__, engine_ids))
         per = 1.0 / (sum(loads) / len(loads) + scaled)
         return [(load + scaled) * per for load in loads]
 

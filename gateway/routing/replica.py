@@ -1,5 +1,6 @@
 """What the router reads and what it answers: one Replica per engine, one Request, one Choice."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,8 +28,8 @@ class Replica:
     """How many sequences run at once; more wait."""
     kv_tokens: int = 0
     """Size of the KV cache; 0 if unknown."""
-    kv_use: float = 0.0
-    """Share of the KV cache held by running requests, 0..1, as reported."""
+    kv_room: float = math.inf
+    """Tokens that running requests leave of it, as reported; infinite if unknown."""
     slowness: float = 1.0
     """How many times slower than its peers per token of work; 1 is normal."""
 

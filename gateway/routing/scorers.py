@@ -37,11 +37,10 @@ def costs(
         requests = replica.own_requests + replica.others_requests
         if requests >= replica.max_requests:
             cost += _slot(replica, requests)
-        if kv_tokens := replica.kv_tokens:
-            short = prefill + prompt - (1.0 - replica.kv_use) * kv_tokens
-            # An engine without room preempts, and computes again what it preempted.
-            if short > 0.0:
-                cost += short
+        short = prefill + prompt - replica.kv_room
+        # An engine without room preempts, and computes again what it preempted.
+        if short > 0.0:
+            cost += short
         result.append(cost * replica.slowness)
     return result
 

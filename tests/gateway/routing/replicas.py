@@ -1,5 +1,7 @@
 """Hypothesis strategies of replicas and requests."""
 
+import math
+
 from hypothesis import strategies as st
 
 from gateway.routing.replica import Replica, Request
@@ -14,7 +16,7 @@ loads = st.fixed_dictionaries(
         "decode_tokens": tokens,
         "max_requests": st.integers(1, 512),
         "kv_tokens": st.sampled_from([0, 1 << 14, 1 << 20]),
-        "kv_use": st.floats(0, 1),
+        "kv_room": st.floats(0, 1 << 20) | st.just(math.inf),
         "slowness": st.floats(1, 50),
     }
 )

@@ -111,7 +111,7 @@ def test_of_equal_replicas_the_one_with_less_to_do_is_chosen():
 def test_a_full_batch_and_a_full_cache_are_avoided():
     replicas = idle(3)
     replicas[0].max_requests, replicas[0].own_requests = 4, 4
-    replicas[1].kv_tokens, replicas[1].kv_use = 8192, 0.9
+    replicas[1].kv_room = 819.2
     for replica in replicas:
         replica.decode_tokens = 4000
     assert send(router_for(replicas), PROMPT, replicas)[0].index == 2
