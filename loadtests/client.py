@@ -11,7 +11,10 @@ from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, re
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and all that came back. Times are seconds of time.perf_counter; `arrivals[i]` is when `events[i]` was read."""
+    """One request and all that came back. Times are seconds of time.perf_counter; `arrivals[i]` is when `events[i]` was read.
+
+    `resent`: it had to be sent anew, since the server had closed the idle connection that it was first sent on.
+    """
 
     sent: float
     status: int = 0
@@ -21,6 +24,7 @@ class Exchange:
     body: bytes = b""
     ended: float = 0.0
     error: str = ""
+    resent: bool = False
 
 
 class Connection(asyncio.Protocol):

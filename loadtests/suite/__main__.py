@@ -6,21 +6,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 from rich.console import Console
 
+from deployments import quantization
 from gateway.config import load
 from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
 from loadtests.servers import Server, start_sluice
-from loadtests.suite.gate import comparable, judge, read_objectives
+from loadtests.suite.gate import Objectives, comparable, judge, read_objectives
 from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
-from loadtests.suite.presets import ARRIVALS, PRESETS, SLO, Preset
+from loadtests.suite.presets import ARRIVALS, PRESETS, SLO, SLO_OF, Preset
 from loadtests.suite.report import html, markdown, verdict_lines
 from loadtests.suite.results import SCHEMA, Results, last, write
 from loadtests.suite.sampler import growth
@@ -28,13 +31,15 @@ from loadtests.suite.session import Finding, Target, perform
 
 RESULTS = ROOT / "loadtests" / "results"
 METERED = {"metered": {"key_concurrency": 2}}
+BUDGET = {"scope": "key", "limit": 10**12, "per": "day"}
+"""More than any run uses: it is there so that requests reserve tokens, and settle them."""
 
 
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m loadtests.suite", description="Locust against a Sluice of its own.")
     root.add_argument("suite", nargs="?", choices=sorted(PRESETS), default="mixed", help="(default: mixed)")
     root.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml", help="what Sluice serves")
-    root.add_argument("--slo", type=Path, default=SLO, help="objectives (default: loadtests/slo.yaml)")
+    root.add_argument("--slo", type=Path, help="objectives (default: loadtests/slo.yaml, or the suite's own)")
     root.add_argument("--out", type=Path, default=ROOT / "loadtests" / "reports", help="folder for report and summary")
     root.add_argument("--save", action="store_true", help="keep the result as the baseline of later runs")
     root.add_argument("--minutes", type=float, help="instead of the suite's own")
@@ -63,9 +68,11 @@ def chosen(arguments: argparse.Namespace) -> Preset:
 
 
 def start(base: Path, folder: Path) -> tuple[Server, Target]:
-    """`base` with a tier for the over-limit tenant."""
+    """`base` with a tier for the over-limit tenant, and a budget of tokens for keys that have none."""
     raw = yaml.safe_load(base.read_text(encoding="utf-8"))
     raw.setdefault("gateway", {}).setdefault("admission", {}).setdefault("tiers", {}).update(METERED)
+    default = raw.setdefault("limits", {}).setdefault("default", {})
+    default["tokens"] = default.get("tokens") or [BUDGET]
     file = folder / "base.yaml"
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
     server = start_sluice(file, folder / "sluice", haproxy=False)
@@ -84,6 +91,8 @@ def start(base: Path, folder: Path) -> tuple[Server, Target]:
         extractor_key=extractor,
         pids=server.pids,
         config=server.settings,
+        budgeted=True,
+        lasting=not any(model["autoscaling"] for model in server.settings["models"]),
     )
     return server, target
 
@@ -93,13 +102,34 @@ def _key(config: Path, *options: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
-def results_of(arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target) -> Results:
+def served(config: Mapping[str, Any], accelerator: str) -> str:
+    """What is served: each model's name, and its checkpoint and format on this accelerator."""
+    checkpoints = ((model["name"], model["checkpoints"].get(accelerator, {})) for model in config["models"])
+    return ", ".join(f"{name} ({one.get('source')}, {one.get('format')})" for name, one in checkpoints)
+
+
+def required(objectives: Objectives, preset: Preset) -> set[str]:
+    """What a run of our own must have measured: everything that its personas can show."""
+    named = {part.partition("=")[0] for part in preset.personas.split(",") if part}
+    agents = preset.arrivals != "trace" and (not named or "agent" in named)
+    return set(objectives.objectives) - (set() if agents else {"tool_calls"})
+
+
+def results_of(
+    arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target, version: str
+) -> Results:
     objectives = read_objectives(arguments.slo)
     run = finding.run
     measures = measure(run.records, run.end - run.begin, objectives.good)
     memory = growth(finding.samples)
     values = measures.values() | ({"memory_growth_mib": memory[0].growth_mib} if memory else {})
-    baseline = last(RESULTS, arguments.suite)
+    accelerator = quantization.installed()
+    like = {
+        "options": without_paths(msgspec.structs.asdict(preset), {str(ROOT): "."}),
+        "model": without_paths(served(target.config, accelerator), {str(ROOT): "."}),
+        "accelerator": accelerator,
+    }
+    baseline = last(RESULTS, arguments.suite, like)
     ramp = points(run.records, [Step(*step) for step in run.steps])
     return Results(
         schema=SCHEMA,
@@ -107,17 +137,19 @@ def results_of(arguments: argparse.Namespace, preset: Preset, finding: Finding, 
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(run.begin)),
         command=without_paths(["python", "-m", "loadtests.suite", *sys.argv[1:]], {str(ROOT): "."}),
         seed=arguments.seed,
-        commit=commit(),
+        commit=version,
         machine=machine(),
         versions=versions(),
         config=target.config,
-        options=without_paths(msgspec.structs.asdict(preset), {str(ROOT): "."}),
+        **like,
         unloaded=finding.unloaded,
         comparable=comparable(values, finding.unloaded),
         measures=measures,
-        verdicts=judge(objectives, values, finding.unloaded, baseline[1] if baseline else None),
+        verdicts=judge(
+            objectives, values, finding.unloaded, baseline[1] if baseline else None, required(objectives, preset)
+        ),
         memory=memory,
-        leaks=finding.leaks,
+        faults=finding.faults,
         ramp=ramp,
         knee=knee(ramp),
         baseline=baseline[0] if baseline else None,
@@ -127,8 +159,11 @@ def results_of(arguments: argparse.Namespace, preset: Preset, finding: Finding, 
 def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    begun, preset = time.monotonic(), chosen(arguments)
+    begun, preset, version = time.monotonic(), chosen(arguments), commit()
+    arguments.slo = arguments.slo or SLO_OF.get(arguments.suite, SLO)
     read_objectives(arguments.slo)
+    if arguments.save and version.endswith("+"):
+        parser().error("--save: the working tree differs from its commit, and a baseline must name what it is of")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     def say(text: str) -> None:
@@ -143,25 +178,29 @@ def main() -> None:
         finally:
             server.stop()
         results = msgspec.structs.replace(
-            results_of(arguments, preset, finding, target),
+            results_of(arguments, preset, finding, target, version),
             config=without_paths(target.config, {str(ROOT): ".", name: "<scratch>"}),
         )
-    publish(arguments, results, finding)
+    saved = publish(arguments, results, finding)
     for line in verdict_lines(results):
         console.print(line, markup=False)
     console.print(f"report: {arguments.out / 'report.html'}", markup=False)
+    if arguments.save and not saved:
+        console.print("not saved: only a run that meets its objectives is a baseline", markup=False)
     sys.exit(int(not results.met))
 
 
-def publish(arguments: argparse.Namespace, results: Results, finding: Finding) -> None:
-    """Report, summary and figures; with --save, the figures become the baseline."""
+def publish(arguments: argparse.Namespace, results: Results, finding: Finding) -> bool:
+    """Report, summary and figures. True if they became the baseline: with --save, and everything met."""
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(html(results, finding.run, finding.samples), encoding="utf-8")
     (out / "summary.md").write_text(markdown(results), encoding="utf-8")
     write(results, out / "results.json")
-    if arguments.save:
+    save = bool(arguments.save and results.met)
+    if save:
         write(results, RESULTS / f"suite-{results.suite}-{time.strftime('%Y-%m-%d-%H%M%S')}.json")
+    return save
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ class Invalid(StreamingUser):
             Plan(good | {"no_such_field": 1}, statuses=REFUSED),
             Plan(good | {"max_tokens": -1}, statuses=REFUSED),
             Plan(good | {"messages": [{"role": "emperor", "content": "x"}]}, statuses=REFUSED),
-            Plan(good | {"messages": [{"role": "user", "content": "word " * 8 * 2048}]}, statuses=REFUSED),
+            Plan(good | {"messages": [{"role": "user", "content": "word " * self.options.context}]}, statuses=REFUSED),
             Plan(good | {"model": "no-such-model"}, statuses=frozenset({404})),
             Plan(good, path="/v1/no-such-route", statuses=frozenset({404})),
             Plan(good, method="PUT", statuses=frozenset({405})),

@@ -12,6 +12,8 @@ from loadtests.client import Exchange
 from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, read_head
 
 PIECE = 1 << 16
+CLOSED_S = 1.0
+"""Within this time a connection that the server closed while it was idle says so."""
 _QUEUE = re.compile(rb"queue;dur=([0-9.]+)")
 
 
@@ -43,16 +45,17 @@ class Connection:
     def ask(self, payload: bytes, leave: Leave | None = None) -> Exchange:
         """Send one whole request and read all of its answer, or go away in mid-stream as `leave` says."""
         reused = self.open
-        exchange = self._attempt(payload, leave)
-        if reused and exchange.error and not exchange.status:
-            # A server may close an idle connection at any time; only a fresh one that fails says something about it.
-            exchange = self._attempt(payload, leave)
-        return exchange
-
-    def _attempt(self, payload: bytes, leave: Leave | None) -> Exchange:
         exchange = Exchange(time.perf_counter())
         try:
-            self._converse(payload, exchange, leave)
+            try:
+                self._converse(payload, exchange, leave)
+            except ConnectionError:
+                # A server may close an idle connection at any time. Silence is something else: the request may be at work.
+                if not reused or exchange.status or time.perf_counter() - exchange.sent > CLOSED_S:
+                    raise
+                self.close()
+                exchange = Exchange(time.perf_counter(), resent=True)
+                self._converse(payload, exchange, leave)
         except (OSError, ValueError, IndexError) as exc:
             exchange.error = f"{type(exc).__name__}: {exc}"
         exchange.ended = exchange.ended or time.perf_counter()

@@ -1,7 +1,7 @@
 """Objectives from a YAML file, and whether a run met them: one line for each."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,7 +9,7 @@ import msgspec
 from loadtests.suite.measures import Good
 
 LATENCIES = ("ttft_p99_ms", "inter_token_p99_ms")
-NAMES = (*LATENCIES, "error_rate", "goodput", "memory_growth_mib")
+NAMES = (*LATENCIES, "error_rate", "goodput", "lag_p99_ms", "tool_calls", "memory_growth_mib")
 
 
 class ObjectivesError(ValueError):
@@ -33,7 +33,9 @@ class Objectives(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`value` is None where the run could not measure it, `ratio` where there is nothing to compare with."""
+    """`value` is None where the run did not measure it, which fails what is `required`; `ratio` is None where there is nothing to
+    compare with.
+    """
 
     name: str
     value: float | None
@@ -41,11 +43,12 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline: float | None = None
     multiple: float | None = None
     ratio: float | None = None
+    required: bool = False
 
     @property
     def met(self) -> bool:
         if self.value is None:
-            return True
+            return not self.required
         rule = self.objective
         return (
             not math.isnan(self.value)
@@ -61,7 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.ratio >= bound if self.objective.at_least is not None else self.ratio <= bound
 
     def line(self) -> str:
-        word = "SKIP" if self.value is None else "PASS" if self.met else "FAIL"
+        word = "FAIL" if not self.met else "SKIP" if self.value is None else "PASS"
         if self.value is None:
             return f"{word}  {self.name:<20} not measured in this run"
         rule = self.objective
@@ -94,9 +97,10 @@ def judge(
     values: Mapping[str, float],
     unloaded: Mapping[str, float] | None = None,
     baseline: Mapping[str, float] | None = None,
+    required: Collection[str] = (),
 ) -> list[Verdict]:
     """`unloaded`: the same run's latencies with one stream, by the names of objectives. `baseline`: an earlier run's comparable
-    figures, as `comparable` gives them.
+    figures, as `comparable` gives them. `required`: what must have been measured.
     """
     comparables = comparable(values, unloaded or {})
     found = []
@@ -104,7 +108,7 @@ def judge(
         now, then = comparables.get(name), (baseline or {}).get(name)
         ratio = None if now is None or then is None or not then else now / then
         multiple = now if name in LATENCIES else None
-        found.append(Verdict(name, values.get(name), rule, then, multiple, ratio))
+        found.append(Verdict(name, values.get(name), rule, then, multiple, ratio, name in required))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from locust import events
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 
 from loadtests.suite import statistics
 from loadtests.suite.gate import judge, read_objectives
@@ -23,9 +23,13 @@ _times: dict[str, float] = {}
 
 
 def choose_users(environment: Environment, **_: Any) -> None:
-    """A trace has one user class of its own; otherwise the personas that were asked for, with their weights."""
+    """A trace has one user class of its own; otherwise the personas that were asked for, with their weights. A worker has all
+    of them: its master chooses.
+    """
     options = environment.parsed_options
     assert options is not None
+    if isinstance(environment.runner, WorkerRunner):
+        return
     if options.arrivals == "trace":
         wanted = {"trace": None}
     else:
@@ -78,6 +82,8 @@ def conclude(environment: Environment, **_: Any) -> None:
     if options.records:
         Path(options.records).write_bytes(msgspec.msgpack.encode(run))
     bend = knee(points(run.records, [Step(*step) for step in run.steps]))
+    if run.steps and bend is None:
+        print("knee: none, not saturated")
     if bend is not None:
         print(f"knee: {bend.users} users, {bend.tokens_per_s:.0f} tokens/s, TTFT p99 {bend.ttft_p99_ms:.0f} ms")
     if options.slo:

@@ -7,7 +7,7 @@ import msgspec
 from loadtests.suite.record import Record
 from loadtests.suite.timeline import windows
 
-GAIN = 0.05
+FLAT = 0.2
 FLAT_STEPS = 2
 SETTLE = 0.3
 """Share of a step at its begin that is left out: the load of the step before still ends there."""
@@ -38,18 +38,20 @@ def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
 
 
 def saturated(found: Sequence[Point]) -> bool:
-    """The last steps have brought hardly anything beyond what was reached before them."""
+    """A user of the last steps has brought less than FLAT of what a user brought on average before them."""
     if len(found) <= FLAT_STEPS + 1:
         return False
-    before = max(point.tokens_per_s for point in found[:-FLAT_STEPS])
-    return all(point.tokens_per_s < before * (1 + GAIN) for point in found[-FLAT_STEPS:])
+    before, last = found[:-FLAT_STEPS], found[-FLAT_STEPS:]
+    best = max(before, key=lambda point: point.tokens_per_s)
+    added = max(point.tokens_per_s for point in last) - best.tokens_per_s
+    return added / (last[-1].users - before[-1].users) < FLAT * best.tokens_per_s / best.users
 
 
 def knee(found: Sequence[Point]) -> Point | None:
     """The point furthest above the straight line from the first to the highest throughput: beyond it, more load buys less than it
-    did on average (Satopää et al., "Finding a Kneedle in a Haystack", 2011). None of fewer than three points.
+    did on average (Satopää et al., "Finding a Kneedle in a Haystack", 2011). None of a curve that has not become flat.
     """
-    if len(found) < 3:
+    if not saturated(found):
         return None
     top = max(range(len(found)), key=lambda place: found[place].tokens_per_s)
     rising = found[: top + 1]

@@ -43,7 +43,8 @@ class Spread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one run. Latencies in ms, of streams that objectives are about; counts are of all attempts, and `goodput` is the share of
-    those streams that were right and kept what `Good` asks for. `lag_ms`: how late the generator itself was.
+    those streams that were right and kept what `Good` asks for; one that was refused and never served did not. `lag_ms`: how late
+    the generator itself was. `tool_calls`: share of the answers that should call a tool and did; None if there were none.
     """
 
     seconds: float
@@ -51,6 +52,8 @@ class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused: int
     left: int
     failed: int
+    unserved: int
+    resent: int
     error_rate: float
     goodput: float
     goodput_per_s: float
@@ -60,6 +63,7 @@ class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_ms: Spread
     e2e_ms: Spread
     lag_ms: Spread
+    tool_calls: float | None
     by_persona: dict[str, dict[str, int]]
     problems: list[str]
 
@@ -70,14 +74,16 @@ class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "inter_token_p99_ms": self.inter_token_ms.p99,
             "error_rate": self.error_rate,
             "goodput": self.goodput,
-        }
+            "lag_p99_ms": self.lag_ms.p99,
+        } | ({} if self.tool_calls is None else {"tool_calls": self.tool_calls})
 
 
 def measure(records: Sequence[Record], seconds: float, good: Good) -> Measures:
     counts = {outcome: sum(record.outcome is outcome for record in records) for outcome in Outcome}
-    judged = [one for one in records if one.judged and one.outcome in (Outcome.RIGHT, Outcome.FAILED)]
+    judged = [one for one in records if one.judged and one.outcome in (Outcome.RIGHT, Outcome.FAILED, Outcome.UNSERVED)]
     right = [one for one in judged if one.outcome is Outcome.RIGHT and one.ttft_s is not None]
     kept = sum(good.holds(one) for one in judged)
+    called = [one.called for one in records if one.called is not None]
     answered = counts[Outcome.RIGHT] + counts[Outcome.FAILED]
     return Measures(
         seconds=seconds,
@@ -85,6 +91,8 @@ def measure(records: Sequence[Record], seconds: float, good: Good) -> Measures:
         refused=counts[Outcome.REFUSED],
         left=counts[Outcome.LEFT],
         failed=counts[Outcome.FAILED],
+        unserved=counts[Outcome.UNSERVED],
+        resent=sum(one.resent for one in records),
         error_rate=counts[Outcome.FAILED] / answered if answered else 1.0,
         goodput=kept / len(judged) if judged else 0.0,
         goodput_per_s=kept / seconds if seconds else 0.0,
@@ -93,7 +101,8 @@ def measure(records: Sequence[Record], seconds: float, good: Good) -> Measures:
         inter_token_ms=Spread.of([1e3 * gap for one in right for gap in one.gaps_s]),
         queue_ms=Spread.of([1e3 * one.queue_s for one in records if one.queue_s is not None]),
         e2e_ms=Spread.of([1e3 * one.e2e_s for one in right]),
-        lag_ms=Spread.of([1e3 * one.lag_s for one in records if one.outcome is not Outcome.REFUSED]),
+        lag_ms=Spread.of([1e3 * one.lag_s for one in records if one.status and one.outcome is not Outcome.REFUSED]),
+        tool_calls=sum(called) / len(called) if called else None,
         by_persona=_by_persona(records),
         problems=sorted({f"{one.persona}: {one.problem}" for one in records if one.problem})[:20],
     )

@@ -38,8 +38,10 @@ def add(parser: argparse.ArgumentParser, **_: Any) -> None:
     group.add_argument("--shape", choices=SHAPES, default="none", help="of the load over time; none: --users")
     group.add_argument("--minutes", type=float, default=3.0, help="how long the shape lasts")
     group.add_argument("--step", type=int, default=8, help="ramp: users added at each step")
+    group.add_argument("--step-seconds", type=float, default=15.0, help="ramp: how long a step lasts")
     group.add_argument("--seed", type=int, default=1, help="of prompts, personas and arrivals")
     group.add_argument("--stall", type=float, default=60.0, help="seconds of silence after which a request failed")
+    group.add_argument("--drain", type=float, default=65.0, help="seconds after the end in which what is open may end")
     group.add_argument("--slo", default=os.fspath(SLO), help="objectives; empty: none, and Locust's exit status")
     group.add_argument("--records", default="", help="file that the requests' records are written to (msgpack)")
 

@@ -13,6 +13,7 @@ from loadtests.suite.verify import Answer
 DOCUMENTS = 4
 SENTENCES = 60
 TURNS = 3
+SENTIMENTS = ("positive", "negative", "neutral")
 CITIES = "Paris Tokyo Berlin Madrid Oslo".split()
 WEATHER = {
     "type": "function",
@@ -80,8 +81,8 @@ class Classifier(StreamingUser):
     def plan(self) -> Plan:
         body = chat(self.model, [{"role": "user", "content": question(self.rng)}], 16, stream=False)
         del body["stream_options"]
-        body["structured_outputs"] = {"choice": ["positive", "negative", "neutral"]}
-        return Plan(body, headers={"x-sluice-priority": "batch"}, max_tokens=16)
+        body["structured_outputs"] = {"choice": SENTIMENTS}
+        return Plan(body, headers={"x-sluice-priority": "batch"}, max_tokens=16, choices=SENTIMENTS)
 
 
 class Agent(StreamingUser):
@@ -92,7 +93,7 @@ class Agent(StreamingUser):
 
     def plan(self) -> Plan:
         asked = {"role": "user", "content": f"What is the weather in {self.rng.choice(CITIES)}?"}
-        return Plan(chat(self.model, [asked], 48, tools=[WEATHER]), max_tokens=48)
+        return Plan(chat(self.model, [asked], 48, tools=[WEATHER]), max_tokens=48, calls=True)
 
     def answered(self, plan: Plan, answer: Answer) -> Plan | None:
         assert isinstance(plan.body, dict)

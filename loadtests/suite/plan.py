@@ -16,7 +16,7 @@ class Plan:
     """One request. `body` is an object, or bytes to be sent as they are.
 
     `exact`: it generates exactly `max_tokens` tokens. `statuses`: the right ones; 429 and 503 are honoured and tried again
-    unless they are among them.
+    unless they are among them. `choices`: the only right texts, if not empty. `calls`: it should call a tool, and that is counted.
     """
 
     body: dict[str, Any] | bytes
@@ -28,6 +28,8 @@ class Plan:
     exact: bool = False
     statuses: frozenset[int] = frozenset({200})
     leave: Leave | None = None
+    choices: tuple[str, ...] = ()
+    calls: bool = False
 
     @property
     def inference(self) -> bool:

@@ -8,19 +8,24 @@ import msgspec
 
 
 class Outcome(StrEnum):
-    """`RIGHT`: as it should be, an expected error included. `REFUSED`: told to come again later. `LEFT`: by the client."""
+    """`RIGHT`: as it should be, an expected error included. `REFUSED`: told to come again later. `LEFT`: by the client.
+
+    `UNSERVED`: a request whose last attempt was refused, and the run was over before it was told to come again.
+    """
 
     RIGHT = "right"
     REFUSED = "refused"
     LEFT = "left"
     FAILED = "failed"
+    UNSERVED = "unserved"
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
-    """One attempt. Times in seconds; `at` is Unix time of its intended start, from which `ttft_s` and `e2e_s` count.
+    """One attempt. Times in seconds; `at` is Unix time of its request's intended start, from which the others count.
 
-    `lag_s`: how late it was sent, a Retry-After granted. `queue_s`: what the gateway says that it waited. `gaps`: seconds between
-    token events, as packed 32-bit floats. `judged`: it counts for objectives of latency.
+    `sent_s`: when this attempt was sent. `lag_s`: how late that was, a Retry-After granted. `queue_s`: what the gateway says that
+    it waited. `gaps`: seconds between token events, as packed 32-bit floats. `judged`: it counts for objectives of latency.
+    `resent`: see Exchange. `called`: whether an answer that should call a tool did; None for all others.
     """
 
     at: float
@@ -36,6 +41,9 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     tokens: int = 0
     gaps: bytes = b""
     problem: str = ""
+    sent_s: float = 0.0
+    resent: bool = False
+    called: bool | None = None
 
     @property
     def gaps_s(self) -> list[float]:

@@ -1,11 +1,11 @@
 """Replays a trace: its arrivals at their times, its lengths, and prompts that share what the trace's prompts share."""
 
 import time
+from collections import deque
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import gevent
 from locust import events
 
 from loadtests.prompts import NAMES, WORDS
@@ -25,21 +25,33 @@ class Replay(StreamingUser):
     persona = "trace"
     _taken = False
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._left: deque[arrivals.Arrival] = deque()
+        self._now: arrivals.Arrival | None = None
+
+    def wait_time(self) -> float:
+        if not self._left:
+            self._now = None
+            return 1.0
+        self._now = self._left.popleft()
+        return max(0.0, self._due_at(self._now) - time.perf_counter())
+
     def act(self) -> None:
-        if Replay._taken:
-            gevent.sleep(1)
-            return
-        Replay._taken = True
+        if self._now is not None:
+            self._in_flight.spawn(self._converse, self.replayed(self._now), self._due_at(self._now))
+        elif not Replay._taken:
+            Replay._taken = True
+            self._left.extend(self._part())
+            self._begun = time.perf_counter()
+
+    def _due_at(self, arrival: arrivals.Arrival) -> float:
+        return self._begun + arrival.at_s / float(self.options.trace_speed)
+
+    def _part(self) -> list[arrivals.Arrival]:
         worker = max(0, getattr(self.environment.runner, "worker_index", 0))
         parts = (self.options.expect_workers or 1) if getattr(self.options, "worker", False) else 1
-        trace = arrivals.part(arrivals.read_trace(Path(self.options.trace)), worker, parts)
-        begun = time.perf_counter()
-        for arrival in trace:
-            due = begun + arrival.at_s / self.options.trace_speed
-            gevent.sleep(max(0.0, due - time.perf_counter()))
-            self._in_flight.spawn(self._converse, self.replayed(arrival), due)
-        self._in_flight.join()
-        gevent.sleep(3600)
+        return arrivals.part(arrivals.read_trace(Path(self.options.trace)), worker, parts)
 
     def replayed(self, arrival: arrivals.Arrival) -> Plan:
         fit = arrivals.fitted(arrival, self.options.trace_scale, self.options.context - OVERHEAD_TOKENS)

@@ -7,6 +7,7 @@ from string import Template
 import msgspec
 
 from loadtests.suite import plots
+from loadtests.suite.measures import Measures
 from loadtests.suite.record import Run
 from loadtests.suite.results import Results
 from loadtests.suite.sampler import Sample
@@ -35,17 +36,29 @@ def facts(results: Results) -> list[str]:
     machine = results.machine
     return [
         f"commit {results.commit}, seed {results.seed}, {results.started}, {results.measures.seconds:.0f} s",
+        f"{results.model} on {results.accelerator}",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, Linux {machine['kernel']}",
         ", ".join(f"{name} {version}" for name, version in results.versions.items()),
         "command: " + " ".join(results.command),
+        _counts(results.measures),
     ]
 
 
+def _counts(of: Measures) -> str:
+    return (
+        f"{of.right} right, {of.failed} failed, {of.refused} refused, {of.unserved} never served, {of.left} left, "
+        f"{of.resent} sent anew on another connection; "
+        f"{of.tokens_per_s:.0f} tokens/s, goodput {of.goodput:.1%} ({of.goodput_per_s:.1f} streams/s)"
+    )
+
+
 def verdict_lines(results: Results) -> list[str]:
-    """A line for each objective and each leak, and for a ramp's knee."""
+    """A line for each objective and each fault, and for a ramp's knee."""
     lines = [verdict.line() for verdict in results.verdicts]
-    lines += [f"FAIL  leak: {leak}" for leak in results.leaks]
-    lines += [f"      baseline: {results.baseline}"] if results.baseline else []
+    lines += [f"FAIL  {fault}" for fault in results.faults]
+    lines.append(f"      baseline: {results.baseline or 'none of these options, this model and this accelerator'}")
+    if results.ramp and results.knee is None:
+        lines.append("      knee: none, not saturated")
     if results.knee is not None:
         at = results.knee
         lines.append(f"      knee: {at.users} users, {at.tokens_per_s:.0f} tokens/s, TTFT p99 {at.ttft_p99_ms:.0f} ms")
@@ -69,7 +82,7 @@ def _latencies(results: Results) -> list[list[str]]:
 
 
 def _personas(results: Results) -> list[list[str]]:
-    head = ["persona", "right", "refused", "left", "failed"]
+    head = ["persona", "right", "refused", "unserved", "left", "failed"]
     return [head] + [
         [name, *(str(counts[column]) for column in head[1:])] for name, counts in results.measures.by_persona.items()
     ]
@@ -124,20 +137,14 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def markdown(results: Results) -> str:
-    measures = results.measures
-    counts = (
-        f"- {measures.right} right, {measures.failed} failed, {measures.refused} refused, {measures.left} left; "
-        f"{measures.tokens_per_s:.0f} tokens/s, goodput {measures.goodput:.1%} ({measures.goodput_per_s:.1f} streams/s)"
-    )
     parts = [
         f"# Load test: {results.suite}\n",
         *(f"- {fact}" for fact in facts(results)),
-        counts,
         "\n```",
         *verdict_lines(results),
         "```\n",
         *("\n".join(_markdown_table(rows)) + "\n" for rows in tables(results)),
-        *(f"- {problem}" for problem in measures.problems),
+        *(f"- {problem}" for problem in results.measures.problems),
     ]
     return "\n".join(parts) + "\n"
 

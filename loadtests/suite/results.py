@@ -16,7 +16,9 @@ SCHEMA = 1
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One run. `unloaded`: latencies (ms) with a single stream. `comparable` is what a later run is held against."""
+    """One run. `unloaded`: latencies (ms) with a single stream. `comparable` is what a later run of equal `options`, `model` and
+    `accelerator` is held against.
+    """
 
     schema: int
     suite: str
@@ -28,19 +30,21 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     config: dict[str, Any]
     options: dict[str, Any]
+    model: str
+    accelerator: str
     unloaded: dict[str, float]
     comparable: dict[str, float]
     measures: Measures
     verdicts: list[Verdict]
     memory: list[Growth]
-    leaks: list[str]
+    faults: list[str]
     ramp: list[Point]
     knee: Point | None
     baseline: str | None
 
     @property
     def met(self) -> bool:
-        return not self.leaks and all(verdict.met for verdict in self.verdicts)
+        return not self.faults and all(verdict.met for verdict in self.verdicts)
 
 
 def write(results: Results, file: Path) -> None:
@@ -48,13 +52,13 @@ def write(results: Results, file: Path) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 
-def last(folder: Path, suite: str) -> tuple[str, Mapping[str, float]] | None:
-    """Name and comparable figures of the newest result of a suite; file names end in their date."""
-    found = sorted(folder.glob(f"suite-{suite}-[0-9]*.json"))
-    if not found:
-        return None
-    read = msgspec.json.decode(found[-1].read_bytes())
-    return found[-1].name, {name: value for name, value in read["comparable"].items() if not _is_nothing(value)}
+def last(folder: Path, suite: str, like: Mapping[str, Any]) -> tuple[str, Mapping[str, float]] | None:
+    """Name and comparable figures of the newest result of a suite whose fields are `like` this; file names end in their date."""
+    for file in sorted(folder.glob(f"suite-{suite}-[0-9]*.json"), reverse=True):
+        read = msgspec.json.decode(file.read_bytes())
+        if all(read[name] == value for name, value in like.items()):
+            return file.name, {name: value for name, value in read["comparable"].items() if not _is_nothing(value)}
+    return None
 
 
 def _is_nothing(value: float | None) -> bool:

@@ -15,11 +15,13 @@ from typing import Any, Self
 import msgspec
 
 from loadtests.processes import PROC, role
+from loadtests.roles import Role
 
 EVERY_S = 2.0
 WARM = (0.3, 0.5)
 LATE = 0.8
 """Shares of a run: memory in its last fifth is held against what it was in the middle, when caches and pools have filled."""
+LASTING = frozenset({Role.GATEWAY.value, Role.REPLICA.value, Role.CORE.value})
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -32,7 +34,9 @@ class Process(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """At Unix time `at`. Of all models together: engines that are up, requests that wait and run, mean share of KV cache in use."""
+    """At Unix time `at`. Of all models together: engines that are up, requests that wait and run, mean share of KV cache in use;
+    `reservations` of token budgets.
+    """
 
     at: float
     engines: int
@@ -40,6 +44,7 @@ class Sample(msgspec.Struct, frozen=True):
     running: int
     kv_use: float
     processes: list[Process]
+    reservations: int = 0
 
 
 class Growth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,9 +72,10 @@ def read_status(management: str) -> dict[str, Any]:
 
 def sample(management: str, pids: Iterable[int], at: float) -> Sample:
     """Without an answer of the management port, its figures are 0."""
-    models: list[dict[str, Any]] = []
+    status: dict[str, Any] = {"models": []}
     with contextlib.suppress(OSError, ValueError, urllib.error.URLError):
-        models = read_status(management)["models"]
+        status = read_status(management)
+    models = status["models"]
     engines = [engine for model in models for engine in model["engines"] if engine["state"] == "up"]
     processes = []
     for pid in pids:
@@ -82,6 +88,7 @@ def sample(management: str, pids: Iterable[int], at: float) -> Sample:
         running=sum(model["admission"]["running"] for model in models),
         kv_use=sum(engine["kv_use"] for engine in engines) / max(1, len(engines)),
         processes=processes,
+        reservations=status.get("limits", {}).get("open_reservations", 0),
     )
 
 
@@ -142,6 +149,13 @@ def unsettled(status: dict[str, Any]) -> list[str]:
     if reserved := status.get("limits", {}).get("open_reservations", 0):
         found.append(f"{reserved} reservations not settled")
     return found
+
+
+def ended(before: Sample, after: Sample) -> list[str]:
+    """Gateways and engines that are not there any more, whether others took their place or not."""
+    alive = {process.pid for process in after.processes}
+    gone = [one for one in before.processes if one.role in LASTING and one.pid not in alive]
+    return [f"{one.role} ({one.pid}) did not live through the run" for one in gone]
 
 
 def leaked_descriptors(before: Sample, after: Sample, allowed: int) -> list[str]:

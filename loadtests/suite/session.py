@@ -18,14 +18,14 @@ from loadtests.load import Job
 from loadtests.prompts import prompts
 from loadtests.suite.presets import Preset
 from loadtests.suite.record import Run
-from loadtests.suite.sampler import Sample, Sampler, leaked_descriptors, read_status, sample, unsettled
+from loadtests.suite.sampler import Sample, Sampler, ended, leaked_descriptors, read_status, sample, unsettled
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 ALONE, ALONE_TOKENS = 24, 32
 WARM_UP, WARM_UP_STREAMS = 96, 16
 SETTLE_S = 20.0
-STOP_S = "30"
-"""How long what is in flight may take to end by itself."""
+STOP_S = "80"
+"""Longer than users wait for what is in flight (`--stall`): they themselves tell what has not ended."""
 SPARE_DESCRIPTORS = 16
 
 
@@ -35,7 +35,9 @@ class LocustFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Target:
-    """A running Sluice. `config` is what goes into the report; `pids` lists its processes."""
+    """A running Sluice. `config` is what goes into the report; `pids` lists its processes. `budgeted`: its keys have budgets of
+    tokens, so that requests reserve some. `lasting`: no gateway and no engine is to go.
+    """
 
     url: str
     management: str
@@ -45,6 +47,8 @@ class Target:
     extractor_key: str
     pids: Callable[[], Sequence[int]]
     config: dict[str, Any]
+    budgeted: bool = False
+    lasting: bool = True
 
     def job(self, count: int, seed: int, streams: int) -> Job:
         address = urlsplit(self.url)
@@ -55,12 +59,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Finding:
-    """`unloaded`: latencies in ms by the names of objectives; `leaks`: what an idle Sluice still holds."""
+    """`unloaded`: latencies in ms by the names of objectives; `faults`: what no objective names, such as what an idle Sluice still
+    holds.
+    """
 
     run: Run
     samples: list[Sample]
     unloaded: dict[str, float]
-    leaks: list[str]
+    faults: list[str]
 
 
 def perform(
@@ -79,10 +85,13 @@ def perform(
     say(f"{preset.shape}, {preset.minutes:g} minutes, {preset.users} users, {preset.arrivals} arrivals")
     with Sampler(target.management, target.pids) as sampler:
         run = _locust(target, preset, seed, folder / "records.msgpack", processes)
-    leaks = _settled(target.management)
+    faults = [f"left behind: {held}" for held in _settled(target.management)]
     after = sample(target.management, target.pids(), time.time())
-    leaks += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
-    return Finding(run, sampler.samples, unloaded, leaks)
+    faults += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
+    faults += ended(before, after) if target.lasting else []
+    if target.budgeted and not any(seen.reservations for seen in sampler.samples):
+        faults.append("no reservation of tokens was seen under load, so that none left behind says nothing")
+    return Finding(run, sampler.samples, unloaded, faults)
 
 
 def _locust(target: Target, preset: Preset, seed: int, records: Path, processes: int) -> Run:
@@ -101,7 +110,10 @@ def _locust(target: Target, preset: Preset, seed: int, records: Path, processes:
     if preset.arrivals == "trace":
         # One user in each process does all of its part.
         preset = msgspec.structs.replace(preset, users=max(1, processes))
-    command += ["--served-model", target.model, "--seed", str(seed), *preset.arguments()]
+    (context,) = (
+        model["max_model_len"] for model in read_status(target.management)["models"] if model["name"] == target.model
+    )
+    command += ["--served-model", target.model, "--context", str(context), "--seed", str(seed), *preset.arguments()]
     command += ["--processes", str(processes)] if processes else []
     command += ["--run-time", f"{preset.minutes}m"] if preset.shape == "none" else []
     keys = {

@@ -10,8 +10,6 @@ from loadtests.suite.knee import Step, points, saturated
 from loadtests.suite.record import JOURNAL
 from loadtests.suite.schedule import BINS, burst, day, sinus_day
 
-STEP_S = 15.0
-
 
 class Shape(LoadTestShape):
     """Whichever `--shape` names. `--users` is its steady number, or the most that a ramp or a day comes to."""
@@ -35,7 +33,7 @@ class Shape(LoadTestShape):
         most = options.num_users or 1
         match options.shape:
             case "ramp":
-                wanted = self._ramp(most, options.step)
+                wanted = self._ramp(most, options.step, options.step_seconds)
             case "burst":
                 wanted = burst(most, share)
             case "day":
@@ -54,13 +52,14 @@ class Shape(LoadTestShape):
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self.start_time
 
-    def _ramp(self, most: int, step: int) -> int | None:
-        """One step more each STEP_S seconds, until the throughput grows no more."""
-        users = min(most, step * (1 + int(self._elapsed_s() / STEP_S)))
+    def _ramp(self, most: int, step: int, step_s: float) -> int | None:
+        """One step more each `step_s` seconds, until the throughput grows no more."""
+        users = min(most, step * (1 + int(self._elapsed_s() / step_s)))
         if self._step is None or self._step[0] != users:
             self._end_step()
             self._step = (users, time.time())
-            if saturated(points(JOURNAL.records, self.steps)):
+            # Of the step that has just ended the records of streams that still run are missing.
+            if saturated(points(JOURNAL.records, self.steps[:-1])):
                 self._step = None
                 return None
         return users

@@ -38,7 +38,7 @@ def windows(records: Iterable[Record], begin: float, end: float, width: float) -
         last = (record.ended - begin) / width
         if 0 <= last < count:
             ended[int(last)].append(record)
-        _spread(1.0, record.at, record.ended, begin, width, busy)
+        _spread(1.0, record.at + record.sent_s, record.ended, begin, width, busy)
         if record.tokens:
             _spread(record.tokens, record.at + (record.ttft_s or 0.0), record.ended, begin, width, tokens, share=True)
     return [_window(place * width, ended[place], busy[place] / width, tokens[place] / width) for place in range(count)]

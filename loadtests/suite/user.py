@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from loadtests.suite.verify import Answer
 
 RETRIES = 3
-LONGEST_WAIT_S = 60.0
-END_S = 30.0
+_numbers = itertools.count()
 
 
 class StreamingUser(User):
@@ -62,9 +63,12 @@ class StreamingUser(User):
         }
         self._idle: list[Connection] = []
         self._in_flight = Group()
+        self._open: dict[int, float] = {}
         self._over = Event()
+        self._end = math.inf
         self._begun = time.perf_counter()
         self._due: Iterator[float] = arrivals.poisson(self.options.rate, self.rng)
+        self._next: float | None = None
 
     def plan(self) -> Plan:
         """The next request."""
@@ -76,36 +80,58 @@ class StreamingUser(User):
         return None
 
     def wait_time(self) -> float:
-        """Seconds until the next turn: a pause for thought, drawn from an exponential distribution, in a closed loop."""
-        closed = self.options.arrivals == "closed" and self.options.think > 0
-        return self.rng.expovariate(1 / self.options.think) if closed else 0.0
+        """Seconds until the next turn: in a closed loop, once everything is answered, a pause for thought, drawn from an
+        exponential distribution. Locust can stop a user at once while it is here, and not while it acts.
+        """
+        if self.options.arrivals == "closed":
+            self._in_flight.join()
+            return self.rng.expovariate(1 / self.options.think) if self.options.think > 0 else 0.0
+        self._next = self._begun + next(self._due)
+        return max(0.0, self._next - time.perf_counter())
 
     @task
     def turn(self) -> None:
         self.act()
 
     def act(self) -> None:
-        """One turn of Locust's own loop."""
-        due, closed = time.perf_counter(), self.options.arrivals == "closed"
-        if not closed:
-            due = self._begun + next(self._due)
-            gevent.sleep(max(0.0, due - time.perf_counter()))
+        """One turn of Locust's own loop; in an open loop the first one only waits for its time."""
+        due = time.perf_counter() if self.options.arrivals == "closed" else self._next
+        if due is not None:
+            self.send(due)
+
+    def send(self, due: float) -> None:
         for _ in range(self.at_once):
             self._in_flight.spawn(self._converse, self.plan(), due)
-        if closed:
-            self._in_flight.join()
 
     def on_stop(self) -> None:
-        """What is in flight may end: a cut would be one more client that left, and nobody asked for it."""
+        """What is in flight may end: a cut would be one more client that left, and nobody asked for it. What has not ended by
+        then has failed.
+        """
+        begun = time.perf_counter()
+        self._end = begun + self.options.drain
         self._over.set()
-        self._in_flight.join(timeout=END_S)
-        for connection in self._idle:
-            connection.close()
+        try:
+            self._in_flight.join(timeout=self.options.drain)
+        finally:  # Locust itself may have lost patience
+            for intended in self._open.values():
+                self._give_up(Outcome.FAILED, intended, f"no end {time.perf_counter() - begun:.0f} s after the run's")
+            self._open.clear()
+            self._in_flight.kill(block=False)
+            for connection in self._idle:
+                connection.close()
 
     def _converse(self, plan: Plan | None, intended: float) -> None:
+        number = next(_numbers)
         while plan is not None:
-            answer = self._until_answered(plan, intended)
-            follow = None if answer is None else self.answered(plan, answer)
+            self._open[number] = intended
+            try:
+                answer = self._until_answered(plan, intended)
+                follow = None if answer is None else self.answered(plan, answer)
+            except Exception as exc:  # noqa: BLE001  or it would end in a greenlet that nobody asks
+                self._give_up(Outcome.FAILED, intended, f"the generator itself: {type(exc).__name__}: {exc}")
+                follow = None
+            finally:
+                self._open.pop(number, None)
             plan, intended = follow, time.perf_counter()
 
     def _until_answered(self, plan: Plan, intended: float) -> Answer | None:
@@ -119,9 +145,11 @@ class StreamingUser(User):
             self._tell(self._record(plan, exchange, answer, intended, lag_s=exchange.sent - due, refused=again))
             if not again:
                 return None if answer.problem else answer
-            due = time.perf_counter() + min(wait_s or 0.0, LONGEST_WAIT_S)
-            if self._over.wait(due - time.perf_counter()):
+            due = time.perf_counter() + (wait_s or 0.0)
+            if self._over.wait(due - time.perf_counter()) and due > self._end:
+                self._give_up(Outcome.UNSERVED, intended)
                 return None
+            gevent.sleep(max(0.0, due - time.perf_counter()))
         return None
 
     def _send(self, plan: Plan) -> Exchange:
@@ -135,8 +163,8 @@ class StreamingUser(User):
     def _record(
         self, plan: Plan, exchange: Exchange, answer: Answer, intended: float, *, lag_s: float, refused: bool
     ) -> Record:
-        left = plan.leave is not None and not exchange.error and not exchange.status >= 400
-        outcome = Outcome.LEFT if left else Outcome.FAILED if answer.problem else Outcome.RIGHT
+        left = plan.leave is not None and exchange.status < 400
+        outcome = Outcome.FAILED if answer.problem else Outcome.LEFT if left else Outcome.RIGHT
         return Record(
             at=time.time() - (time.perf_counter() - intended),
             persona=self.persona,
@@ -150,8 +178,17 @@ class StreamingUser(User):
             prompt_tokens=answer.prompt_tokens,
             tokens=answer.tokens,
             gaps=packed(answer.gaps_s),
-            problem="" if refused or left else answer.problem,
+            problem="" if refused else answer.problem,
+            sent_s=exchange.sent - intended,
+            resent=exchange.resent,
+            called=bool(answer.calls) if plan.calls and exchange.status == 200 and not answer.problem else None,
         )
+
+    def _give_up(self, outcome: Outcome, intended: float, problem: str = "") -> None:
+        """A request of which there is no answer to read."""
+        age_s = time.perf_counter() - intended
+        at = time.time() - age_s
+        self._tell(Record(at, self.persona, outcome, 0, self.judged, 0.0, age_s, problem=problem, sent_s=age_s))
 
     def _tell(self, record: Record) -> None:
         JOURNAL.records.append(record)

@@ -47,10 +47,14 @@ def read_answer(exchange: Exchange, plan: Plan) -> Answer:
 def _check(exchange: Exchange, plan: Plan, answer: Answer) -> None:
     if exchange.error:
         raise _WrongError(exchange.error)
+    if plan.leave is not None and not exchange.status:
+        return
     if exchange.status not in plan.statuses:
         raise _WrongError(f"status {exchange.status}: {exchange.body[:160].decode(errors='replace')}")
     if exchange.status != 200:
         _read_refusal(exchange)
+    elif plan.leave is not None:
+        _read_chunks(exchange, [event for event in exchange.events if event != b"[DONE]"], plan, answer)
     elif plan.stream:
         _read_stream(exchange, plan, answer)
     elif plan.inference:
@@ -74,6 +78,8 @@ def _read_whole(exchange: Exchange, plan: Plan, answer: Answer) -> None:
     answer.finish = first["finish_reason"]
     answer.text = first["message"].get("content") or ""
     answer.calls = first["message"].get("tool_calls") or []
+    if plan.choices and answer.text not in plan.choices:
+        raise _WrongError(f"{answer.text!r} is none of {', '.join(plan.choices)}")
     _take_usage(body["usage"], plan, answer, len(body["choices"]))
 
 
@@ -81,17 +87,22 @@ def _read_stream(exchange: Exchange, plan: Plan, answer: Answer) -> None:
     """Role, then tokens, then one finish reason, then usage, then [DONE]; one id throughout; nothing after the end."""
     if not exchange.events or exchange.events[-1] != b"[DONE]":
         raise _WrongError("no [DONE] at the end")
-    chunks = [msgspec.json.decode(event) for event in exchange.events[:-1] if event != b"[DONE]"]
-    if len(chunks) != len(exchange.events) - 1:
+    if b"[DONE]" in exchange.events[:-1]:
         raise _WrongError("an event after [DONE]")
+    _read_chunks(exchange, exchange.events[:-1], plan, answer).end()
+
+
+def _read_chunks(exchange: Exchange, events: list[bytes], plan: Plan, answer: Answer) -> "_Chunks":
+    """What has come of a stream: all of it, or what a client that left has seen."""
+    chunks = [msgspec.json.decode(event) for event in events]
     if failed := next((chunk for chunk in chunks if "error" in chunk), None):
         raise _WrongError(f"error event: {str(failed['error'])[:160]}")
-    if len({(chunk["id"], chunk["model"], chunk["created"]) for chunk in chunks}) != 1:
+    if len({(chunk["id"], chunk["model"], chunk["created"]) for chunk in chunks}) > 1:
         raise _WrongError("chunks of several answers in one stream")
     reader = _Chunks(plan, answer)
     for at, chunk in zip(exchange.arrivals, chunks, strict=False):
         reader.take(at, chunk)
-    reader.end()
+    return reader
 
 
 class _Chunks:

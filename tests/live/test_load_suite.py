@@ -35,7 +35,7 @@ def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice
     assert found.problems == []
     assert found.by_persona["over-limit"]["refused"] > 0, "who is over its limit is told so"
     assert found.by_persona["impatient"]["left"] > 0
-    assert finding.leaks == []
+    assert finding.faults == []
     assert all(one.queue_s is not None for one in records if one.outcome is Outcome.RIGHT and one.status == 200)
     streams = [one for one in records if one.judged]
     assert all(one.ttft_s is not None and one.ttft_s <= one.e2e_s for one in streams)

@@ -26,15 +26,21 @@ def stream(tokens: int) -> list[dict[str, Any]]:
     return [chunk({"role": "assistant", "content": ""}), *texts, chunk({"content": "."}, "length"), usage(9, tokens)]
 
 
+CALL = [chunk({"role": "assistant", "tool_calls": [{"index": 0, "id": "c"}]}, "tool_calls"), usage(9, 1)]
+
+
 class Toy(ThreadingHTTPServer):
-    """`refuse`: so many requests are answered by 429. `pause_s` between chunks. `late`: the wait is told by a comment."""
+    """`refuse`: so many requests are answered by 429, with `retry_after`. `mute`: so many get no answer. `pause_s` between chunks.
+    `late`: the wait is told by a comment. Whoever brings a tool gets a call of it at once, and one that lacks its function.
+    """
 
     daemon_threads = True
     request_queue_size = 512
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.refuse = 0
+        self.refuse = self.mute = 0
+        self.retry_after = 1
         self.pause_s = 0.0
         self.late = False
         self.asked: list[dict[str, Any]] = []
@@ -60,16 +66,22 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append(body)
-        if self.server.refuse > 0:
+        if self.server.mute > 0:
+            self.server.mute -= 1
+            self.rfile.read(1)
+            self.close_connection = True
+        elif self.server.refuse > 0:
             self.server.refuse -= 1
-            self._whole(429, {"error": {"message": "later", "type": "rate_limit_error"}}, {"retry-after": "1"})
+            wait = {"retry-after": str(self.server.retry_after)}
+            self._whole(429, {"error": {"message": "later", "type": "rate_limit_error"}}, wait)
         elif not body.get("stream"):
-            choice = {"index": 0, "message": {"content": "yes"}, "finish_reason": "stop"}
+            (text, *_) = (body.get("structured_outputs") or {}).get("choice", ["yes"])
+            choice = {"index": 0, "message": {"content": text}, "finish_reason": "stop"}
             counts = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
             self._whole(200, {"choices": [choice], "usage": counts}, {})
         else:
             try:
-                self._stream(stream(body["max_tokens"]))
+                self._stream(CALL if body.get("tools") else stream(body["max_tokens"]), "tools" not in body)
             except OSError:
                 self.server.left += 1
                 self.close_connection = True
@@ -85,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, chunks: list[dict[str, Any]]) -> None:
+    def _stream(self, chunks: list[dict[str, Any]], slowly: bool) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -96,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
             self._piece(b": waiting\n\n")
             self._piece(b": queue;dur=5012.5\n\n")
         for one in chunks:
-            time.sleep(self.server.pause_s)
+            time.sleep(self.server.pause_s if slowly else 0)
             self._piece(b"data: " + json.dumps(one).encode() + b"\n\n")
         self._piece(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")

@@ -1,13 +1,54 @@
-"""Fixtures of the suite's tests."""
+"""Fixtures of the suite's tests: the toy server, and Locust started against it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from loadtests.drive import ROOT
 from tests.loadtests.toy_chat import Toy, serving
+
+FILE = ROOT / "loadtests" / "locustfile.py"
 
 
 @pytest.fixture
 def toy() -> Iterator[Toy]:
     with serving() as server:
         yield server
+
+
+@pytest.fixture
+def started(tmp_path: Path):
+    """Starts `locust` with its output in a file; whatever is left of it is ended."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(toy: Toy, *options: str, name: str = "out") -> subprocess.Popen[bytes]:
+        command = [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            str(FILE),
+            "--served-model",
+            "toy",
+            "--host",
+            toy.url,
+            *options,
+        ]
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            running.append(
+                subprocess.Popen(
+                    command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=tmp_path,
+                    env=os.environ | {"PYTHONPATH": str(ROOT), "SLUICE_KEY": "sk-secret", "COLUMNS": "180"},
+                )
+            )  # fmt: skip
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -38,8 +38,19 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(connection: C
     connection.ask(PAYLOAD)
     assert connection._socket is not None
     connection._socket.shutdown(socket.SHUT_RDWR)
-    assert connection.ask(PAYLOAD).error == ""
+    exchange = connection.ask(PAYLOAD)
+    assert (exchange.error, exchange.resent) == ("", True)
     assert toy.connections == 2
+
+
+def test_a_server_that_says_nothing_on_a_kept_connection_is_not_asked_twice(toy: Toy, connection: Connection):
+    """The request may be at work: sent again, it would be done twice, and a hang would pass for an answer."""
+    connection.ask(PAYLOAD)
+    assert connection._socket is not None
+    connection._socket.settimeout(0.1)
+    toy.mute = 1
+    exchange = connection.ask(PAYLOAD)
+    assert ("timed out" in exchange.error, exchange.resent, len(toy.asked)) == (True, False, 2)
 
 
 @pytest.mark.parametrize("late", [False, True])

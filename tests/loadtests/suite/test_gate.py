@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from loadtests.suite.gate import NAMES, ObjectivesError, comparable, judge, read_objectives
-from loadtests.suite.presets import SLO
+from loadtests.suite.presets import SLO, SLO_OF
 from loadtests.suite.results import last
 
 TEXT = """
@@ -26,18 +26,20 @@ def objectives(folder: Path, text: str = TEXT):
     return read_objectives(folder / "slo.yaml")
 
 
-def words(folder: Path, baseline: dict[str, float] | None = None, **values: float) -> dict[str, str]:
-    found = judge(objectives(folder), VALUES | values, UNLOADED, baseline)
+def words(folder: Path, baseline: dict[str, float] | None = None, required=(), **values: float) -> dict[str, str]:
+    found = judge(objectives(folder), VALUES | values, UNLOADED, baseline, required)
     assert all(verdict.met == (not verdict.line().startswith("FAIL")) for verdict in found)
     return {verdict.name: verdict.line()[:4] for verdict in found}
 
 
-def test_the_committed_objectives_can_be_read_and_name_all_five():
-    assert set(read_objectives(SLO).objectives) == set(NAMES)
+@pytest.mark.parametrize("file", [SLO, *SLO_OF.values()])
+def test_the_committed_objectives_can_be_read_and_name_all_there_are(file: Path):
+    assert set(read_objectives(file).objectives) == set(NAMES)
 
 
 def test_bounds_are_held_and_what_was_not_measured_is_skipped(tmp_path):
     assert words(tmp_path) == {"ttft_p99_ms": "PASS", "goodput": "PASS", "memory_growth_mib": "SKIP"}
+    assert words(tmp_path, required={"memory_growth_mib"})["memory_growth_mib"] == "FAIL"
     assert words(tmp_path, ttft_p99_ms=201.0)["ttft_p99_ms"] == "FAIL"
     assert words(tmp_path, ttft_p99_ms=math.nan)["ttft_p99_ms"] == "FAIL"
     assert words(tmp_path, goodput=0.89)["goodput"] == "FAIL"
@@ -74,13 +76,13 @@ def test_objectives_that_cannot_be_understood_are_refused(tmp_path, text, said):
         objectives(tmp_path, text)
 
 
-def test_the_newest_result_of_the_same_suite_is_the_baseline(tmp_path):
-    assert last(tmp_path, "mixed") is None
-    for name, value in {
-        "mixed-2026-01-01-000000": 1,
-        "mixed-2026-02-01-000000": 2,
-        "soak-2026-03-01-000000": 3,
-    }.items():
-        content = {"comparable": {"goodput": value, "ttft_p99_ms": None}}
-        (tmp_path / f"suite-{name}.json").write_bytes(msgspec.json.encode(content))
-    assert last(tmp_path, "mixed") == ("suite-mixed-2026-02-01-000000.json", {"goodput": 2})
+def test_the_newest_result_of_the_same_suite_options_model_and_accelerator_is_the_baseline(tmp_path):
+    like = {"options": {"users": 24, "minutes": 3.0}, "model": "m", "accelerator": "cpu"}
+    assert last(tmp_path, "mixed", like) is None
+    for place, (suite, other) in enumerate(
+        [("mixed", {}), ("mixed", {}), ("soak", {}), ("mixed", {"options": {"users": 1, "minutes": 3.0}}),
+         ("mixed", {"model": "n"}), ("mixed", {"accelerator": "cuda"})]
+    ):  # fmt: skip
+        content = {"comparable": {"goodput": place, "ttft_p99_ms": None}} | like | other
+        (tmp_path / f"suite-{suite}-2026-0{place + 1}-01-000000.json").write_bytes(msgspec.json.encode(content))
+    assert last(tmp_path, "mixed", like) == ("suite-mixed-2026-02-01-000000.json", {"goodput": 1})

@@ -1,61 +1,22 @@
 """Locust itself with the suite, against the toy server: statistics, arrivals, refusals, workers, charts, the exit status."""
 
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from loadtests.drive import ROOT
 from loadtests.suite.record import Outcome, Record, Run
 from tests.loadtests.toy_chat import Toy
 from tests.waiting import eventually
 
-FILE = ROOT / "loadtests" / "locustfile.py"
 LOOSE = (
     "good: {ttft_ms: 5000, inter_token_ms: 500}\nobjectives: {error_rate: {at_most: %s}, goodput: {at_least: 0.5}}\n"
 )
-
-
-@pytest.fixture
-def started(tmp_path: Path):
-    """Starts `locust` with its output in a file; whatever is left of it is ended."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(toy: Toy, *options: str, name: str = "out") -> subprocess.Popen[bytes]:
-        command = [
-            sys.executable,
-            "-m",
-            "locust",
-            "-f",
-            str(FILE),
-            "--served-model",
-            "toy",
-            "--host",
-            toy.url,
-            *options,
-        ]
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            running.append(
-                subprocess.Popen(
-                    command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=tmp_path,
-                    env=os.environ | {"PYTHONPATH": str(ROOT), "SLUICE_KEY": "sk-secret", "COLUMNS": "180"},
-                )
-            )  # fmt: skip
-        return running[-1]
-
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def log(folder: Path, name: str = "out") -> str:

@@ -7,7 +7,7 @@ import pytest
 from loadtests.suite.knee import Point, Step, knee, points, saturated
 from loadtests.suite.measures import Good, measure
 from loadtests.suite.record import Journal, Outcome, Record, packed
-from loadtests.suite.sampler import Process, Sample, growth, leaked_descriptors, unsettled
+from loadtests.suite.sampler import Process, Sample, ended, growth, leaked_descriptors, unsettled
 from loadtests.suite.timeline import windows
 
 GOOD = Good(ttft_ms=100, inter_token_ms=20)
@@ -23,7 +23,11 @@ def record(
 def test_goodput_counts_streams_that_are_right_and_quick_enough():
     slow, halting = record(ttft_s=0.2), record(gap_s=0.03)
     wrong = record(outcome=Outcome.FAILED, problem="no usage")
-    others = [record(judged=False, ttft_s=9.0), record(outcome=Outcome.REFUSED), record(outcome=Outcome.LEFT)]
+    others = [
+        record(judged=False, ttft_s=9.0),
+        record(outcome=Outcome.REFUSED),
+        record(outcome=Outcome.LEFT, resent=True),
+    ]
     found = measure([record(), slow, halting, wrong, *others], 10, GOOD)
     assert (found.goodput, found.goodput_per_s) == (0.25, 0.1)
     assert (found.right, found.refused, found.left, found.failed) == (4, 1, 1, 1)
@@ -31,7 +35,21 @@ def test_goodput_counts_streams_that_are_right_and_quick_enough():
     assert found.ttft_ms.max == pytest.approx(200)
     assert found.inter_token_ms.count == 30
     assert found.problems == ["chat: no usage"]
-    assert found.by_persona == {"chat": {"right": 4, "refused": 1, "left": 1, "failed": 1}}
+    assert found.by_persona == {"chat": {"right": 4, "refused": 1, "left": 1, "failed": 1, "unserved": 0}}
+    assert found.resent == 1
+
+
+def test_who_was_refused_and_never_served_was_not_served_well():
+    """A gateway that turns half of its clients away until the run is over has no good goodput."""
+    turned_away = [record(outcome=Outcome.REFUSED), record(outcome=Outcome.UNSERVED, status=0)]
+    found = measure([record(), *turned_away, record(outcome=Outcome.UNSERVED, judged=False)], 10, GOOD)
+    assert (found.goodput, found.error_rate, found.unserved) == (0.5, 0.0, 2)
+
+
+def test_tool_calls_are_counted_where_one_was_to_be_made():
+    found = measure([record(called=True), record(called=False), record(called=True), record()], 10, GOOD)
+    assert found.values()["tool_calls"] == pytest.approx(2 / 3)
+    assert "tool_calls" not in measure([record()], 10, GOOD).values()
 
 
 def test_a_run_without_answers_is_no_good_run():
@@ -47,6 +65,11 @@ def test_windows_spread_a_stream_over_the_time_that_it_ran():
     assert (first.right, second.right) == (0, 1)
     assert math.isnan(first.ttft_p99_ms)
     assert second.e2e_p50_ms == 4000
+
+
+def test_a_request_that_waits_for_its_retry_is_not_in_flight():
+    (first, second) = windows([record(at=100.0, sent_s=6.0, e2e_s=7.0, tokens=0)], 100.0, 110.0, 5.0)
+    assert (first.in_flight, second.in_flight) == (0.0, 0.2)
 
 
 def test_records_travel_from_worker_to_master():
@@ -66,6 +89,13 @@ def test_the_knee_is_where_throughput_bends():
     assert bend is not None
     assert bend.users == 32
     assert knee(curve(1, 2)) is None
+
+
+def test_a_straight_line_has_no_knee_however_many_steps_it_has():
+    for count in (3, 16, 80):
+        line = curve(*(100.0 * (place + 1) for place in range(count)))
+        assert knee(line) is None
+        assert not saturated(line)
 
 
 def test_a_ramp_is_saturated_when_two_steps_bring_hardly_anything():
@@ -91,6 +121,18 @@ def sampled(*anon: int) -> list[Sample]:
 def test_memory_growth_is_from_the_middle_to_the_end():
     (grown,) = growth(sampled(10, 50, 50, 100, 100, 101, 105, 110, 120, 120))
     assert (grown.role, grown.before_mib, grown.growth_mib) == ("gateway", 100.0, 20.0)
+
+
+def test_a_gateway_or_an_engine_that_did_not_live_through_the_run_is_named():
+    def seen(*processes: tuple[int, str]) -> Sample:
+        return Sample(0.0, 1, 0, 0, 0.0, [Process(pid, role, 1, 1) for pid, role in processes])
+
+    before = seen((1, "gateway"), (2, "engine replica"), (3, "engine core"), (4, "spare Ray workers"))
+    assert ended(before, before) == []
+    after = seen((1, "gateway"), (5, "engine replica"), (6, "engine core"))
+    assert ended(before, after) == [
+        "engine replica (2) did not live through the run", "engine core (3) did not live through the run",
+    ]  # fmt: skip
 
 
 def test_more_open_files_than_before_are_a_leak():

@@ -43,9 +43,9 @@ def made(count: int) -> tuple[Results, Run, list[Sample]]:
     results = Results(
         schema=SCHEMA, suite="mixed", started="2026-01-01T00:00:00+0000", command=["python", "-m", "loadtests.suite"],
         seed=42, commit="abc123", machine={"cpu": "A & B", "cores": "2", "memory": "8 GiB", "kernel": "6.1"},
-        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, unloaded=unloaded,
+        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, model="demo", accelerator="cpu", unloaded=unloaded,
         comparable=comparable(values, unloaded), measures=measures, verdicts=judge(objectives, values, unloaded),
-        memory=[Growth("gateway", 7, 256.0, 1.5)], leaks=["demo: 1 streams"], ramp=[], knee=Point(64, 900.0, 80.0),
+        memory=[Growth("gateway", 7, 256.0, 1.5)], faults=["left behind: demo: 1 streams"], ramp=[], knee=Point(64, 900.0, 80.0),
         baseline=None,
     )  # fmt: skip
     return results, run, samples
@@ -87,16 +87,16 @@ def test_machine_commit_config_and_seed_are_on_it_and_foreign_words_are_escaped(
 def test_the_summary_has_the_verdicts_and_the_tables():
     summary = markdown(made(100)[0])
     assert re.search(r"^FAIL  error_rate +0\.1 <= 0", summary, re.MULTILINE)
-    assert "FAIL  leak: demo: 1 streams" in summary
-    assert "| chat | 90 | 0 | 0 | 10 |" in summary
+    assert "FAIL  left behind: demo: 1 streams" in summary
+    assert "| chat | 90 | 0 | 0 | 0 | 10 |" in summary
     assert "| gateway (7) | 256 | +1.5 |" in summary
 
 
-def test_a_leak_fails_a_run_and_results_are_read_back_as_a_baseline(tmp_path):
+def test_a_fault_fails_a_run_and_results_are_read_back_as_a_baseline(tmp_path):
     results, *_ = made(90)
     assert not results.met
     write(results, tmp_path / "suite-mixed-2026-01-01-000000.json")
-    name, figures = last(tmp_path, "mixed") or ("", {})
+    name, figures = last(tmp_path, "mixed", {"options": {}, "model": "demo", "accelerator": "cpu"}) or ("", {})
     assert (name, figures) == ("suite-mixed-2026-01-01-000000.json", results.comparable)
 
 

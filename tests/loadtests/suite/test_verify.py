@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from loadtests.client import Exchange
+from loadtests.suite.client import Leave
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
 from tests.loadtests.toy_chat import HEAD, chunk, stream, usage
@@ -73,6 +74,23 @@ def test_an_expected_refusal_is_right_if_it_says_why_and_when():
     assert "without message" in answered(400, b'{"error": {"message": "", "type": "x"}}', statuses=wanted)
     assert answered(200, b"{}", statuses=wanted).startswith("status 200")
     assert answered(400, error).startswith("status 400")
+
+
+def test_what_a_client_has_seen_that_left_must_be_the_begin_of_a_right_stream():
+    leaving = Plan(chat("toy", [], 3, exact=True), max_tokens=3, exact=True, leave=Leave(events=3))
+    assert read(ROLE, ONE, TWO, done=False, plan=leaving) == ""
+    assert "before the role" in read(ONE, ROLE, TWO, done=False, plan=leaving)
+    assert "error event" in read(ROLE, {"error": {"message": "lost"}}, done=False, plan=leaving)
+    assert read_answer(Exchange(1.0), leaving).problem == "", "it left before anything had come"
+    assert read_answer(Exchange(1.0, status=503), leaving).problem.startswith("status 503")
+
+
+def test_one_of_a_few_words_was_asked_for_and_no_other_is_right():
+    choice = {"message": {"content": "maybe"}, "finish_reason": "stop"}
+    counts = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+    body = json.dumps({"choices": [choice], "usage": counts}).encode()
+    assert answered(200, body, choices=("yes", "maybe")) == ""
+    assert answered(200, body, choices=("yes", "no")) == "'maybe' is none of yes, no"
 
 
 def test_an_answer_that_is_no_stream_needs_a_finish_reason_and_a_usage_that_adds_up():
