@@ -1,6 +1,7 @@
 """One model's drift: its reference, the latest requests of each of its versions, and which signals have moved away.
 
-An alert is raised, and ended, by `confirm` comparisons in a row, so that no single one is trusted.
+An alert is raised, and ended, by `confirm` comparisons in a row, so that no single one is trusted; it ends too when its version
+has had no request for as long as the present lasts, since nobody is asked or answered in that way any more.
 """
 
 from typing import Final, NamedTuple
@@ -64,15 +65,24 @@ class Window:
                 self.streaks[signal] = 0
                 self.alerts ^= {signal}
 
+    def rest(self) -> None:
+        """There is nothing to judge any more."""
+        self.streaks = dict.fromkeys(SIGNALS, 0)
+        self.alerts.clear()
+
 
 class Monitor:
-    """`add` takes each sampled request, `evaluate` compares. Not for two threads at a time."""
+    """`add` takes each sampled request, `evaluate` compares. Not for two threads at a time.
+
+    `relearned`: when it was told to forget what was normal.
+    """
 
     def __init__(self, rules: Rules, rng: np.random.Generator) -> None:
         self.rules = rules
         self._rng = rng
         self.reference = Reference(rules.season)
         self.windows: dict[str, Window] = {}
+        self.relearned = 0.0
 
     def add(self, version: str, row: Samples, now: float) -> None:
         """A row of SAMPLE."""
@@ -83,8 +93,9 @@ class Monitor:
         while len(self.windows) > MOST_VERSIONS:
             del self.windows[next(iter(self.windows))]
 
-    def relearn(self) -> None:
+    def relearn(self, now: float) -> None:
         """What comes from now on is normal."""
+        self.relearned = now
         self.reference = Reference(self.rules.season)
         self.windows.clear()
 
@@ -94,6 +105,8 @@ class Monitor:
 
     def _compare(self, version: str, window: Window, now: float) -> Reading:
         latest = window.since(now - self.rules.window_s)
+        if not len(latest):
+            window.rest()
         slots = self.reference.slots_of(latest["at"])
         comparable = self.reference.known(now)[slots]
         present, slots = latest[comparable], slots[comparable]

@@ -1,4 +1,4 @@
-"""Drift's state on disk: one file for each gateway of a state directory, and whichever was written last is taken up at a start.
+"""Drift's state on disk: one file for each gateway of a state directory, and for each model the best of all is taken up at a start.
 
 Arrays of numbers only; read without pickle. A file that cannot be read is no state.
 """
@@ -56,6 +56,7 @@ class StateFile:
                 "season": list(reference.season),
                 "begun": reference.begun,
                 "version": reference.version,
+                "relearned": monitor.relearned,
                 "windows": [[version, window.taken, sorted(window.alerts)] for version, window in windows],
             }
         head = json.dumps({"format": FORMAT, "models": models}).encode()
@@ -65,19 +66,29 @@ class StateFile:
         draft.replace(self._path)
 
     def load(self, rules: Rules, rng: np.random.Generator) -> dict[str, Monitor]:
-        """Monitors by model, as the gateway left them that saved last; without those learned under another season."""
-        files = sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for path in files:
+        """Monitors by model, without those learned under another season: of those that were told last to forget, the one whose
+        reference holds most, or else was saved last. So a gateway that has had no traffic takes nothing from one that has.
+        """
+        best: dict[str, Monitor] = {}
+        for path in sorted(self._folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns):
             try:
-                return _read(path, rules, rng)
+                found = _read(path, rules, rng)
             except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as exc:
                 log.warning("drift_state_unreadable", file=path.name, error=str(exc))
-        return {}
+                continue
+            for model, monitor in found.items():
+                if model not in best or _worth(monitor) >= _worth(best[model]):
+                    best[model] = monitor
+        return best
 
     def close(self) -> None:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def _worth(monitor: Monitor) -> tuple[float, int]:
+    return monitor.relearned, int(np.minimum(monitor.reference.seen, monitor.reference.season.size).sum())
 
 
 def _read(path: Path, rules: Rules, rng: np.random.Generator) -> dict[str, Monitor]:
@@ -91,6 +102,7 @@ def _read(path: Path, rules: Rules, rng: np.random.Generator) -> dict[str, Monit
                 log.warning("drift_relearns", model=model, reason="its settings have changed")
                 continue
             monitor = found[model] = Monitor(rules, rng)
+            monitor.relearned = kept.get("relearned", 0.0)
             monitor.reference.begun, monitor.reference.version = kept["begun"], kept["version"]
             monitor.reference.rows[...] = arrays[f"{place}"]
             monitor.reference.seen[...] = arrays[f"{place}.seen"]

@@ -103,7 +103,7 @@ class DriftWatch:
         with self._lock:
             monitor = self._monitors.get(model)
             if monitor is not None:
-                monitor.relearn()
+                monitor.relearn(self._clock())
                 self._readings.pop(model, None)
                 self._alerts.pop(model, None)
         return monitor is not None

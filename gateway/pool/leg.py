@@ -20,9 +20,9 @@ class Reason(Protocol):
 
 @dataclass(slots=True)
 class Leg:
-    """`asked`: of the pool; `found`: engines to choose from; `sent`: to the chosen one. `queued` and `scheduled` are the engine's own, if its statistics are on;
-    `first` and `last` its steps with the first and last token, `heard` the first one's arrival here. `tokens` is the stream's
-    journal, of which `had` were there before.
+    """`asked`: of the pool; `found`: engines to choose from; `sent`: to the chosen one. `queued` and `scheduled` are the engine's
+    own, if its statistics are on; `first` and `last` its steps with the first and last token, `heard` the first one's arrival
+    here. `tokens` is the stream's journal, of which `had` were there before.
     """
 
     engine: str

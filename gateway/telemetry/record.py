@@ -85,9 +85,10 @@ class Totals(NamedTuple):
 
 @dataclass(slots=True)
 class RequestRecord:
-    """`marks`: (stage, when it began); each ends where the next begins, the last with the request.
-    `span_id` is the server span's, `sampled` what was decided at the start. `error` is a code of the error table's. `guard`:
-    what the guard did to it, or the level it is under. `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into text.
+    """`marks`: (stage, when it began); each ends where the next begins, the last with the request. `span_id` is the server span's,
+    `sampled` what was decided at the start. `error` is a code of the error table's. `guard`: what the guard did to it, or the
+    level it is under. `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into
+    text.
     """
 
     request_id: str

@@ -94,6 +94,20 @@ def test_a_new_version_is_compared_with_what_was_normal_before_it() -> None:
     assert watched.reference.version == "old"
 
 
+def test_the_alert_of_a_version_that_was_replaced_ends_once_its_requests_are_over() -> None:
+    rules = RULES._replace(season=Season(None, 1, 0, 256, 100), confirm=1, window_s=600)
+    watched, traffic = monitor(rules), Traffic(3)
+    for second in range(800):
+        watched.add("a", traffic.one({"office" if second < 400 else "русский": 1.0}, second), second)
+    assert watched.evaluate(800)[0].alerts
+    for second in range(800, 1800, 4):
+        watched.add("b", traffic.one({"office": 1.0}, second), second)
+    assert watched.evaluate(1300)[0].alerts, "there are requests yet that tell of it"
+    old, new = watched.evaluate(1800)
+    assert (old.version, old.samples, old.alerts) == ("a", 0, frozenset())
+    assert (new.version, bool(new.distances), new.alerts) == ("b", True, frozenset())
+
+
 def test_few_requests_are_not_judged() -> None:
     rules = RULES._replace(season=Season(None, 1, 0, 256, 100))
     watched, traffic = monitor(rules), Traffic(3)
@@ -108,7 +122,7 @@ def test_what_is_learned_anew_is_normal() -> None:
     for second in range(800):
         watched.add("v1", traffic.one({"office" if second < 400 else "русский": 1.0}, second), second)
     assert watched.evaluate(800)[0].alerts
-    watched.relearn()
+    watched.relearn(800)
     for second in range(800, 1300):
         watched.add("v1", traffic.one({"русский": 1.0}, second), second)
     (reading,) = watched.evaluate(1300)

@@ -93,6 +93,43 @@ def test_a_gateway_that_starts_beside_another_takes_its_state_and_a_file_of_its_
     assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["0.npz", "1.npz"]
 
 
+def test_a_gateway_without_traffic_that_stops_last_loses_no_others_reference(tmp_path: Path) -> None:
+    clock = Clock()
+    busy, idle = Running(tmp_path, clock), Running(tmp_path, clock)
+    busy.ask("a", 300)
+    busy.close()
+    idle.ask("b", 3)
+    idle.close()
+    third = Running(tmp_path, clock)
+    assert third.told["reference"]["samples"] == 256
+    third.close()
+
+
+def test_what_was_forgotten_at_an_operators_wish_comes_not_back_from_another_file(tmp_path: Path) -> None:
+    clock = Clock()
+    first, second = Running(tmp_path, clock), Running(tmp_path, clock)
+    for watch in (first, second):
+        watch.ask("a", 300)
+    assert second.relearn("demo")
+    second.ask("b", 20)
+    second.close()
+    first.close()
+    third = Running(tmp_path, clock)
+    assert third.told["reference"]["samples"] == 20
+    third.close()
+
+
+def test_one_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
+    clock = Clock()
+    first = Running(tmp_path, clock)
+    first.ask("a", 300)
+    first.close()
+    (tmp_path / "1.npz").write_bytes(b"PK\x03\x04 half")
+    second = Running(tmp_path, clock)
+    assert second.told["reference"]["samples"] == 256
+    second.close()
+
+
 def test_other_settings_of_the_season_learn_anew(tmp_path: Path) -> None:
     clock = Clock()
     first = Running(tmp_path, clock)
