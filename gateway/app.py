@@ -87,7 +87,7 @@ class GatewayApp:
             front.pool.on_step = self.telemetry.steps.of(front.spec.name)
         scaling_metrics.ScalingMetrics(self._metrics.registry, config.autoscaling_folder, frozenset(names))
         salt = tenant_salt(config.state_dir / "tenant-salt")
-        self._guard = GuardFront(config, salt, self._metrics.registry, self._gate.record)
+        self._guard = GuardFront(config, salt, self._metrics.registry, self._gate.submit)
         self.health = Health(self._problems, self._fatal, self._warnings)
         self.door = Door(
             backends=self._backends,
@@ -101,6 +101,7 @@ class GatewayApp:
             max_body=config.gateway.surface.max_body,
             recorder=self.telemetry.recorder,
             on_error=self._gate.on_error,
+            on_cut=self._gate.on_cut,
             on_start=self._queues.started,
             known=names,
             debug_headers=config.gateway.debug_headers,
@@ -134,6 +135,7 @@ class GatewayApp:
             self._authenticate,
             gateway.management.host,
             GuardApi(self._guard),
+            self._gate.on_error,
             None if console is None else console.app.answer,
         )
         own = Listen(host=gateway.management.host, port=gateway.management.port)

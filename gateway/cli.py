@@ -130,6 +130,8 @@ def _verify(config: Config, console: Console) -> int:
     report = verify(*config.audit_folders)
     for finding in report.findings:
         console.print(str(finding), markup=False)
+    for chain, (number, digest) in sorted(report.heads.items()):
+        console.print(f"{chain}: {number} {digest}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{report.records} records in {len(report.heads)} chains: {'whole' if report.whole else 'NOT whole'}")
     return 0 if report.whole else 1
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from concurrent.futures import Future
 from typing import Any
 
 import structlog
@@ -13,8 +14,8 @@ from gateway.audit.record import Event
 from gateway.audit.repeats import PERIOD_S, Repeats
 from gateway.config import Config
 from gateway.errors import SluiceError
-from gateway.http.decisions import decision
-from gateway.http.metering import Meter, Meters
+from gateway.http.decisions import Asker, cut, decision
+from gateway.http.metering import Meters
 from gateway.limits.opening import open_limiter, policies
 from gateway.limits.verdict import Reason
 from gateway.telemetry.limit_metrics import LimitMetrics, StoreReading
@@ -55,17 +56,27 @@ class Gatekeeping:
         await asyncio.to_thread(self.audit.close)
 
     def record(self, event: Event, **fields: object) -> None:
+        """Returns at once; beyond the pace of its kind it is only counted."""
         if self.audit is not None:
             self.audit.record(event, gateway=self._gateway_id, **fields)
+
+    def submit(self, event: Event, **fields: object) -> Future[int] | None:
+        """What the guard or an operator does, never only counted: done once it is durable. None before `open`."""
+        return None if self.audit is None else self.audit.submit(event, gateway=self._gateway_id, **fields)
 
     def on_poisoned(self, model: str, request_id: str, deaths: int) -> None:
         log.error("request_poisoned", model=model, request_id=request_id, engines=deaths)
         self.record(Event.REQUEST_POISONED, model=model, request=request_id, count=deaths)
 
-    def on_error(self, error: SluiceError, path: str, meter: Meter) -> None:
+    def on_error(self, error: SluiceError, path: str, asker: Asker) -> None:
         """Every error that a client is told."""
-        if self._repeats is not None and (made := decision(error, path, meter)) is not None:
+        if self._repeats is not None and (made := decision(error, path, asker)) is not None:
             self._repeats.record(*made)
+
+    def on_cut(self, reason: str, path: str, asker: Asker) -> None:
+        """Every answer that ends where a budget does."""
+        if self._repeats is not None:
+            self._repeats.record(*cut(reason, path, asker))
 
     def warnings(self) -> list[str]:
         """What is wrong, and does not keep the gateway from serving."""

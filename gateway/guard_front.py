@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from gateway.audit.record import Event
+from gateway.audit.record import AuditError, Event
 from gateway.config import Config
 from gateway.config.guard import Level as LevelName
 from gateway.errors import ConfigError
@@ -29,7 +30,11 @@ from gateway.http.guarding import EXCLUSION, Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
+DURABLE_S: Final = 5.0
 HOUR_S: Final = 3600.0
+
+Record = Callable[..., Future[int] | None]
+"""Takes an event and its fields, and loses none."""
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +42,7 @@ log = logging.getLogger(__name__)
 class GuardFront:
     """`record` takes audit events. Nothing is opened before `open`."""
 
-    def __init__(
-        self, config: Config, salt: Callable[[str], str], registry: CollectorRegistry, record: Callable[..., object]
-    ) -> None:
+    def __init__(self, config: Config, salt: Callable[[str], str], registry: CollectorRegistry, record: Record) -> None:
         self._settings = config.gateway.guard
         self._record = record
         self._store = _store(config)
@@ -108,13 +111,22 @@ class GuardFront:
             "reason": [reason.feature for reason in verdict.reasons],
         }
         if change.released:
-            self._record(Event.RELEASED, **fields)
+            self._durable(self._record(Event.RELEASED, **fields))
             return
         self._record(Event.LEVEL_CHANGED, **fields)
         if verdict.level is Level.QUARANTINE:
             self._record(Event.QUARANTINED, **fields)
         if self._webhook is not None and verdict.level >= Level.VERIFY and verdict.level > change.before:
             self._webhook.tell({"event": "guard.level", "key": change.key, "tenant": change.tenant} | told(verdict))
+
+    @staticmethod
+    def _durable(record: Future[int] | None) -> None:
+        """An operator hears of an act when its record is durable. The act holds without it: `/readyz` tells what keeps it."""
+        try:
+            if record is not None:
+                record.result(DURABLE_S)
+        except (TimeoutError, AuditError):
+            log.exception("guard: a release is not in the audit trail after %.0f s", DURABLE_S)
 
     def _reading(self) -> GuardReading:
         tiers = self.guarding.tiers

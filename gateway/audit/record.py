@@ -33,6 +33,7 @@ class Event(StrEnum):
 
     AUTH_FAILED = "auth.failed"
     REQUEST_REFUSED = "request.refused"
+    REQUEST_CUT = "request.cut"
     REQUEST_POISONED = "request.poisoned"
     LEVEL_CHANGED = "guard.level"
     QUARANTINED = "guard.quarantined"

@@ -1,6 +1,6 @@
 """Which errors are security decisions, and what the audit trail keeps of them: never a word of the request."""
 
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from gateway.audit.record import Event
 from gateway.errors import (
@@ -13,14 +13,32 @@ from gateway.errors import (
     UnknownField,
     face_of,
 )
-from gateway.http.metering import Meter
 from gateway.http.surface import ROUTES
 from gateway.http.tickets import REASON
+from gateway.limits.policy import Subject
 
 REFUSALS: Final[tuple[type[HttpError], ...]] = (PermissionDenied, RateLimited, Overloaded, UnknownField)
+MANAGEMENT, CONSOLE = "management", "console"
+KNOWN: Final = frozenset({*ROUTES, MANAGEMENT, CONSOLE})
 
 
-def decision(err: SluiceError, path: str, meter: Meter) -> tuple[Event, dict[str, object]] | None:
+class Asker(Protocol):
+    """Who asked, as far as it is known; the address is only looked for if something is decided."""
+
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def address(self) -> str | None: ...
+
+
+class Visitor(NamedTuple):
+    """Somebody at another port than the API's."""
+
+    subject: Subject
+    address: str | None
+
+
+def decision(err: SluiceError, path: str, asker: Asker) -> tuple[Event, dict[str, object]] | None:
     """The event and its fields; None if nobody decided anything. A refusal of the limits themselves bears a reason."""
     reason = next((value for name, value in err.headers if name == REASON), None)
     if isinstance(err, Unauthenticated):
@@ -30,12 +48,18 @@ def decision(err: SluiceError, path: str, meter: Meter) -> tuple[Event, dict[str
     else:
         return None
     face = face_of(err)
-    return event, {
-        "status": face.status,
-        "code": face.code,
-        "reason": reason,
-        "route": path if path in ROUTES else "other",
-        "key": meter.subject.key or None,
-        "tenant": meter.subject.tenant or None,
-        "address": meter.address,
+    return event, {"status": face.status, "code": face.code, "reason": reason} | _about(path, asker)
+
+
+def cut(reason: str, path: str, asker: Asker) -> tuple[Event, dict[str, object]]:
+    """The same for an answer that a limit ended on its way."""
+    return Event.REQUEST_CUT, {"reason": reason} | _about(path, asker)
+
+
+def _about(path: str, asker: Asker) -> dict[str, object]:
+    return {
+        "route": path if path in KNOWN else "other",
+        "key": asker.subject.key or None,
+        "tenant": asker.subject.tenant or None,
+        "address": asker.address,
     }

@@ -88,6 +88,7 @@ class Door:
     body_timeout_s: float = 60.0
     recorder: Recorder = field(default_factory=Recorder)
     on_error: Callable[[SluiceError, str, Meter], None] = lambda _error, _path, _meter: None
+    on_cut: Callable[[str, str, Meter], None] = lambda _reason, _path, _meter: None
     on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
     debug_headers: bool = False
@@ -170,6 +171,8 @@ class Door:
             record.guard = watch.told
             if reply.failure is not None:
                 self.on_error(reply.failure, scope["path"], meter)
+            elif meter.reason is not None:
+                self.on_cut(meter.reason, scope["path"], meter)
             self.recorder.end(record, reply.status, reply.failure, complete=reply.ended)
 
     async def _serve(

@@ -2,6 +2,7 @@
 `metrics`, and `admin` to change anything. /console has its own rules (gateway/console/app.py).
 """
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from typing import Any
 from gateway.config.listen import is_loopback
 from gateway.errors import PermissionDenied, SluiceError, UnknownRoute
 from gateway.http.asgi import Headers, Receive, Scope, Send, header
+from gateway.http.decisions import CONSOLE, MANAGEMENT, Visitor
 from gateway.http.door import Caller
 from gateway.http.guard_api import GuardApi
 from gateway.http.health import Health
+from gateway.http.metering import NOBODY
 from gateway.http.reply import Reply
+from gateway.limits.policy import Subject
 
 
 @dataclass
@@ -24,6 +28,7 @@ class ManagementApp:
     authenticate: Callable[[Headers], Caller]
     host: str
     guard: GuardApi
+    on_error: Callable[[SluiceError, str, Visitor], None] = lambda _error, _where, _visitor: None
     console: Callable[[Scope, Receive, Send, Reply], Awaitable[None]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,14 +38,24 @@ class ManagementApp:
         try:
             await self._answer(scope, receive, send, reply)
         except SluiceError as err:
+            self.on_error(err, CONSOLE if _is_console(scope["path"]) else MANAGEMENT, self._visitor(scope, err))
             await reply.error(err)
+
+    def _visitor(self, scope: Scope, err: SluiceError) -> Visitor:
+        """Whoever lacks a scope has been known by its key."""
+        subject, peer = NOBODY, scope.get("client")
+        if isinstance(err, PermissionDenied):
+            with contextlib.suppress(SluiceError):
+                caller = self.authenticate(scope["headers"])
+                subject = Subject(caller.key_id, caller.tenant)
+        return Visitor(subject, None if peer is None else peer[0])
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, reply: Reply) -> None:
         path = scope["path"]
         if path in ("/livez", "/readyz"):
             status, body = self.health.answer(path)
             return await reply.json(status, body)
-        if self.console is not None and f"{path}/".startswith("/console/"):
+        if self.console is not None and _is_console(path):
             return await self.console(scope, receive, send, reply)
         wanted = "metrics" if scope["method"] in ("GET", "HEAD") else "admin"
         if not is_loopback(self.host) and wanted not in self.authenticate(scope["headers"]).scopes:
@@ -53,3 +68,7 @@ class ManagementApp:
         if path == "/guard" or path.startswith("/guard/"):
             return await reply.json(200, json.dumps(await self.guard.answer(scope["method"], path)).encode())
         raise UnknownRoute("Management serves /livez, /readyz, /metrics, /status, /guard and /console.")
+
+
+def _is_console(path: str) -> bool:
+    return f"{path}/".startswith("/console/")

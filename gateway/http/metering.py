@@ -161,7 +161,9 @@ class Meter:
         found = await self._limiter.enter(self.subject, policy)
         if isinstance(found, Refused):
             raise self._refused(found)
-        self._requests = found or self._requests
+        # Of the address's windows and the caller's, the client is told of the one with the least left.
+        if found is not None and (self._requests is None or found.remaining < self._requests.remaining):
+            self._requests = found
 
     def _refused(self, refused: Refused) -> SluiceError:
         self._requests, self._tokens = refused.requests or self._requests, refused.tokens or self._tokens

@@ -12,6 +12,8 @@ from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
 
 ERROR_CHUNKS = (b'data: {"error"', b"event: error\n")
+TOO_LONG = b'"incomplete_details":{"reason":"max_output_tokens"'
+"""How the Responses route tells that tokens ended an answer, whoever limited them."""
 GONE_S = 0.05
 KEPT_HEADERS = (b"content-type", b"content-length")
 
@@ -99,7 +101,14 @@ class Relay:
             if not self._reply.status:
                 kept = [(name, value) for name, value in self._start["headers"] if name in KEPT_HEADERS]
                 await self._reply.start(status, kept)
-            await (self._reply.write(chunk) if more else self._reply.end(chunk))
+            await (self._reply.write(self._told(chunk)) if more else self._reply.end(chunk))
+
+    def _told(self, chunk: bytes) -> bytes:
+        """A stream's last event names the limit that ended it; elsewhere a header does."""
+        meter = self._context.meter
+        if meter is None or meter.reason is None:
+            return chunk
+        return chunk.replace(TOO_LONG, TOO_LONG + b',"code":"%b"' % meter.reason.encode())
 
     def _error(self, err: SluiceError) -> SluiceError:
         return self._context.failure or err

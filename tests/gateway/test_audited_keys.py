@@ -55,6 +55,18 @@ def test_the_command_records_what_it_makes_and_revokes(
     assert not [word for word in ("acme", key.id, plaintext) if word in text]
 
 
+def test_verifying_tells_where_each_chain_ends_for_a_witness_elsewhere(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "keys", "-c", str(path), "create", "--name", "n")
+    capsys.readouterr()
+    assert run(monkeypatch, "audit", "-c", str(path), "verify") == 0
+    (last,) = [
+        json.loads(line) for line in (load(path).audit_folders[0] / "cli-0.000001.jsonl").read_text().splitlines()
+    ]
+    assert f"cli-0: {last['seq']} {last['hash']}" in capsys.readouterr().out.splitlines()
+
+
 def test_listing_keys_records_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(monkeypatch, "keys", "-c", str(path), "list") == 0
     assert not load(path).audit_folders[0].exists()

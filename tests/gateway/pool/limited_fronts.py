@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,11 @@ class Limited(Front):
         await self.app._gate.limiter._settlement.flush()
         meters = self.app._gate.limiter._budgets._meters
         return int(meters[tenant, "tenant/day/"][1].used)
+
+    def told(self, event: str) -> list[str]:
+        """The routes of its records in the audit trail."""
+        lines = [line for file in self.config.audit_folders[0].iterdir() for line in file.read_text().splitlines()]
+        return [record["fields"]["route"] for line in lines if (record := json.loads(line))["event"] == event]
 
     def audited(self) -> int:
         report = verify(*self.config.audit_folders)

@@ -16,8 +16,9 @@ def claiming(*addresses: str) -> dict[str, str]:
 
 
 async def test_an_address_is_counted_whoever_it_claims_to_be(tmp_path: Path) -> None:
-    async with limited(tmp_path, address=["3/day"]) as front:
-        known, unknown = front.of("standard"), front.client("sk-sluice-aaaaaaaa-" + "x" * 43)
+    wide = {"wide": {"requests": {"key": ["600/minute"]}}}
+    async with limited(tmp_path, address=["3/day"], tiers=wide) as front:
+        known, unknown = front.of("wide"), front.client("sk-sluice-aaaaaaaa-" + "x" * 43)
         front.clients.append(unknown)
         tries = [
             (unknown, claiming("203.0.113.1")),
@@ -28,6 +29,8 @@ async def test_an_address_is_counted_whoever_it_claims_to_be(tmp_path: Path) -> 
         ]
         replies = [await client.get(MODELS, headers=headers) for client, headers in tries]
         assert [reply.status_code for reply in replies] == [401, 200, 401, 429, 429]
+        assert replies[1].headers["x-ratelimit-limit-requests"] == "3"  # of the tightest window, not the last one asked
+        assert replies[1].headers["x-ratelimit-remaining-requests"] == "1"
         assert int(replies[-1].headers["retry-after"]) >= 1
         assert replies[-1].headers["x-sluice-reason"] == "request_window"
         limits = (await front.http.get(f"{front.management}/status")).json()["limits"]

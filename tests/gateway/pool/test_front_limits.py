@@ -161,7 +161,11 @@ async def test_a_stream_that_names_no_end_is_ended_where_its_budget_ends(
     else:
         choice = json.loads(reply.text.split("data: ")[-2])["choices"][0] if stream else reply.json()["choices"][0]
         assert (choice["finish_reason"], choice["stop_reason"]) == ("length", "token_budget")
+    if path == "/v1/responses" and stream:
+        last = json.loads(reply.text.split("data: ")[-1])["response"]
+        assert last["incomplete_details"] == {"reason": "max_output_tokens", "code": "token_budget"}
     assert await front.used(tenant) == prompt + 1024
+    await soon(lambda: path in front.told("request.cut"), 5, "the audit record")
     text = (await front.http.get(f"{front.management}/metrics")).text
     assert 'sluice_limits_cut_total{reason="token_budget",tier="chunk"}' in text
 
