@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -61,7 +62,10 @@ class ChannelSink(Protocol):
 
 
 class EngineChannel:
-    """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream."""
+    """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream.
+    `prompt_tokens` were sent and are not prefilled yet, whole as the engine counts them; `prefill_tokens` of them are expected not to
+    be in its cache.
+    """
 
     def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink, stall_s: float) -> None:
         self.card = card
@@ -74,6 +78,7 @@ class EngineChannel:
         self.load = self.own_at_report = wire.IDLE
         self.reported_at = 0.0
         self.requests = 0
+        self.prompt_tokens = 0
         self.prefill_tokens = 0
         self._peer = peer
         self._sink = sink
@@ -81,6 +86,8 @@ class EngineChannel:
         self._socket: zmq.asyncio.Socket | None = None
         self._unanswered = 0
         self._asked: deque[float] = deque()
+        self._pinged_at = 0.0
+        self._stood_still_at = -math.inf
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -164,11 +171,19 @@ class EngineChannel:
     async def _watch(self, monitor: zmq.asyncio.Socket) -> None:
         event = await recv_monitor_message(monitor)
         if event["event"] == zmq.EVENT_DISCONNECTED:
-            raise ChannelLostError("engine closed the connection", died=self._unanswered < SILENT_PINGS)
+            self._note_pause()
+            own = time.monotonic() - self._stood_still_at < wire.SILENCE_S
+            raise ChannelLostError("engine closed the connection", died=self._unanswered < SILENT_PINGS and not own)
         raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
 
+    def _note_pause(self) -> None:
+        """An engine closes the connection of a gateway that stood still for too long, and is as well as ever."""
+        if (now := time.monotonic()) - self._pinged_at > 2 * wire.HEARTBEAT_S:
+            self._stood_still_at = now
+
     async def _talk(self, socket: zmq.asyncio.Socket) -> None:
-        self._asked = deque([time.monotonic()])
+        self._pinged_at = time.monotonic()
+        self._asked = deque([self._pinged_at])
         await socket.send_multipart([wire.HELLO, str(wire.PROTOCOL).encode()])
         try:
             async with asyncio.timeout(HANDSHAKE_S):
@@ -203,7 +218,7 @@ class EngineChannel:
 
     def _note(self, load: bytes | memoryview) -> None:
         self.load = msgspec.msgpack.decode(load, type=wire.Load)
-        self.own_at_report = wire.Load(self.requests, self.prefill_tokens)
+        self.own_at_report = wire.Load(self.requests, self.prompt_tokens)
         self.reported_at = time.monotonic()
         if self._asked and self.load.clock:
             self.clock.observe(self._asked.popleft(), self.load.clock, self.reported_at)
@@ -215,9 +230,11 @@ class EngineChannel:
         while True:
             queue = self._sink.queue_for(self)
             told = [] if queue is None else [msgspec.msgpack.encode(queue)]
-            self._asked.append(time.monotonic())
+            self._pinged_at = time.monotonic()
+            self._asked.append(self._pinged_at)
             await socket.send_multipart([wire.PING, *told])
             await asyncio.sleep(wire.HEARTBEAT_S)
+            self._note_pause()
             self._unanswered += 1
             if self._unanswered * wire.HEARTBEAT_S >= wire.SILENCE_S:
                 raise ChannelLostError(f"engine silent for {wire.SILENCE_S:.0f} s")

@@ -13,7 +13,7 @@ from gateway.pool import wire
 from gateway.pool.channel import ChannelLostError, EngineChannel, Loss
 from gateway.pool.context import RequestContext
 from gateway.pool.curve import Peer
-from gateway.pool.failover import Failover, FailoverPolicy, lost
+from gateway.pool.failover import Failover, FailoverPolicy, lost, note_death
 from gateway.pool.flight import DivergedError, Flight
 from gateway.pool.pace import is_outlier
 from gateway.pool.partners import Accept, Chooser, Codec, told
@@ -153,9 +153,8 @@ class EnginePool:
         request, flight.known = flight.request, 0
         if flight.tokens:
             request, flight.known = self._codec.resumed(flight.request, flight.tokens)
-        flight.channel, flight.started = channel, False
-        channel.requests += 1
-        channel.prefill_tokens += flight.prompt_tokens
+        flight.gained = 0
+        flight.load(channel)
         flight.probe = channel.breaker.probing = channel.breaker.half_open
         frames = [flight.wire_id.encode(), *self._codec.encode_request(request)]
         flight.begin_leg(channel.card.engine_id)
@@ -213,16 +212,18 @@ class EnginePool:
         log.warning(
             "engine_lost", engine=channel.card.engine_id, reason=loss.reason, requests=len(mine), planned=planned
         )
-        channel.requests = channel.prefill_tokens = 0
+        channel.requests = channel.prompt_tokens = channel.prefill_tokens = 0
+        channel.breaker.probing = False
+        if loss.died and not channel.leaving:
+            note_death(mine)
         for flight in mine:
             flight.channel, flight.asked = None, now
             flight.end_leg("lost", now, channel.pace.last)
-            died = loss.died and not channel.leaving
             if flight.rival is not None:
-                flight.rival.deaths += died
+                flight.rival.deaths, flight.rival.blamed = flight.deaths, flight.blamed
                 self._withdraw(flight)
                 continue
-            error = self.failover.end(flight, now, died=died, planned=planned)
+            error = self.failover.end(flight, now, planned=planned)
             if error is None:
                 self._chore(self._dispatch(flight))
             else:
@@ -283,8 +284,7 @@ class EnginePool:
         """An engine's first output for a flight, made at `at` and here at `now`."""
         channel = flight.channel
         assert channel is not None
-        flight.started = True
-        channel.prefill_tokens -= flight.prompt_tokens
+        flight.start()
         if flight.probe:
             channel.breaker.success()
         flight.note_prefill()

@@ -1,23 +1,29 @@
 """What becomes of a request whose engine is gone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.errors import EngineLost, EnginePoisoned, SluiceError
 from gateway.pool.breaker import RetryBudget
 from gateway.pool.flight import Flight
 
+PROVEN = 8
+"""Tokens that an engine has given a request, after which it is no suspect in the engine's death, if there are others."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailoverPolicy:
-    """`park_s`: how long a request that an engine had may wait for another one. `deaths`: of engines that died with a request in
-    them, after which it is taken for the cause. `stall_s`: without a step, with work to do. `slow_factor`: times the peers' pace.
-    `hedge_after_s`: without a first token, after which a second engine is asked too; None: never.
+    """`park_s`: how long a request that an engine had may wait for another one. `blamed`: deaths of engines that a request is
+    suspected of, after which it is taken for the cause; `deaths`: all that it may have been in. `stall_s`: without a step, with
+    work to do. `slow_factor`: times the peers' pace. `hedge_after_s`: without a first token, after which a second engine is asked
+    too; None: never.
     """
 
     park_s: float = 120.0
     stall_s: float = 20.0
     slow_factor: float = 10.0
-    deaths: int = 2
+    blamed: int = 2
+    deaths: int = 3
     attempts: int = 8
     retry_reserve: int = 256
     retry_ratio: float = 0.2
@@ -47,19 +53,30 @@ class Failover:
         self.budget.earn()
         self.hedges.earn()
 
-    def end(self, flight: Flight, now: float, *, died: bool, planned: bool) -> SluiceError | None:
-        """The error it ends with; None: it goes on elsewhere. `died`: the engine's fault may be this request's doing; `planned`:
-        the engine was on its way out, so moving its requests is no retry. A request's first move is free, however many requests
-        the engine had; further ones are paid for.
+    def end(self, flight: Flight, now: float, *, planned: bool) -> SluiceError | None:
+        """The error it ends with; None: it goes on elsewhere. `planned`: the engine was on its way out, so moving its requests is
+        no retry. A request's first move is free, however many requests the engine had; further ones are paid for.
         """
-        flight.deaths += died
-        if flight.deaths >= self.policy.deaths:
-            return EnginePoisoned("Two engines died while they served this request; it is not tried again.")
+        if flight.blamed >= self.policy.blamed or flight.deaths >= self.policy.deaths:
+            return EnginePoisoned(
+                f"{flight.deaths} engines died while they served this request; it is not tried again."
+            )
         first = flight.engines_asked == 1
         if flight.engines_asked >= self.policy.attempts or not (first or planned or self.budget.spend(now)):
             return lost()
         self.moved += 1
         return None
+
+
+def note_death(flights: Sequence[Flight]) -> None:
+    """Of an engine that had these. What ends a core does so as it begins there, or where it failed before: the newcomers are to
+    blame, or, if there are none, everybody is.
+    """
+    newcomers = [flight for flight in flights if flight.gained < PROVEN]
+    for flight in flights:
+        flight.deaths += 1
+    for flight in newcomers or flights:
+        flight.blamed += 1
 
 
 def lost() -> EngineLost:

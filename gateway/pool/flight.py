@@ -23,8 +23,9 @@ class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
     attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
-    `ticket` and `choice` are the chooser's own; `rival` races for the first token, and whoever
-    gets none is withdrawn. `asked`: when it came, or its engine was lost, `found`: when there was one to have it;
+    `ticket` and `choice` are the chooser's own, and so is `uncached`: prompt tokens that the engine will have to compute; `rival` races for the first token, and whoever
+    gets none is withdrawn. `deaths`: of engines with it aboard, `blamed`: those of them it is suspected of; `gained`: tokens of the
+    present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it;
     `leg` tells how its present attempt went.
     """
 
@@ -35,6 +36,8 @@ class Flight:
     channel: EngineChannel | None = None
     attempt: int = 0
     deaths: int = 0
+    blamed: int = 0
+    gained: int = 0
     known: int = 0
     started: bool = False
     probe: bool = False
@@ -46,6 +49,10 @@ class Flight:
     leg: Leg | None = None
     rival: "Flight | None" = None
     tokens: list[int] = field(default_factory=list)
+    uncached: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.uncached = self.prompt_tokens
 
     @property
     def wire_id(self) -> str:
@@ -76,12 +83,26 @@ class Flight:
         cut(output, reason)
         return True
 
+    def load(self, channel: EngineChannel) -> None:
+        """Onto an engine, whose backlog it is part of until its first output."""
+        self.channel, self.started = channel, False
+        channel.requests += 1
+        channel.prompt_tokens += self.prompt_tokens
+        channel.prefill_tokens += self.uncached
+
+    def start(self) -> None:
+        """Its engine has prefilled it."""
+        assert self.channel is not None
+        self.started = True
+        self.channel.prompt_tokens -= self.prompt_tokens
+        self.channel.prefill_tokens -= self.uncached
+
     def unload(self) -> None:
         """Off its engine."""
         if self.channel is not None:
             self.channel.requests -= 1
             if not self.started:
-                self.channel.prefill_tokens -= self.prompt_tokens
+                self.start()
                 if self.probe:
                     self.channel.breaker.probing = False
             self.channel = None
@@ -139,6 +160,7 @@ class Flight:
 
     def take(self, output: Any) -> bool:
         """Journal an output of the present attempt. False: the stream has had all of it. Raises DivergedError."""
+        self.gained += len(output.new_token_ids)
         if self.attempt > 1 and not self._is_news(output):
             return False
         self.tokens += output.new_token_ids

@@ -17,7 +17,7 @@ from gateway.pool.channel import HEARTBEAT_MS
 from gateway.pool.core_stats import CoreStats
 from gateway.pool.curve import AllowList, Peer, secure_server
 from gateway.pool.meter import Meter, Step
-from gateway.pool.pulse import Pulse
+from gateway.pool.pulse import Pulse, silent_steps
 from gateway.pool.throughput import Speed
 
 log = structlog.get_logger(__name__)
@@ -25,11 +25,13 @@ log = structlog.get_logger(__name__)
 
 class Core(Protocol):
     """An engine core and its messages; see vllm_seam.EngineCore. `outputs` raises when the core is dead; `ping` returns when it
-    lives; `kv_tokens` is how many tokens its KV cache holds (0: unknown).
+    lives; `kv_tokens` is how many tokens its KV cache holds (0: unknown), `step_tokens` how many prompt tokens a step takes.
     """
 
     @property
     def kv_tokens(self) -> int: ...
+    @property
+    def step_tokens(self) -> int: ...
     async def ping(self) -> None: ...
     async def add(self, request: Any) -> None: ...
     async def abort(self, request_ids: list[str]) -> None: ...
@@ -108,7 +110,7 @@ class EngineOutlet:
 
     @property
     def quiet_s(self) -> float:
-        """Seconds since the core's last sign of life, 0 if it gives them."""
+        """Seconds since the core's last sign of life or of progress, 0 if it gives them."""
         return self._pulse.quiet_s(asyncio.get_running_loop().time())
 
     def bind(self, host: str) -> str:
@@ -156,7 +158,7 @@ class EngineOutlet:
             batch = await self._core.outputs()
             self._stats.take(batch.scheduler_stats)
             now = asyncio.get_running_loop().time()
-            self._pulse.beat(now)
+            self._pulse.gave(now) if batch.outputs else self._pulse.spoke()
             self._measure(batch.outputs, now)
             by_gateway: dict[bytes, list[Any]] = {}
             for output in batch.outputs:
@@ -270,7 +272,8 @@ class EngineOutlet:
             now = clock()
             if paused := now - before > 2 * wire.HEARTBEAT_S:
                 self._seen = dict.fromkeys(self._seen, now)
-            self._pulse.feel(now, working=bool(self._owned), paused=paused)
+            steps = silent_steps((one.tokens for one in self._owned.values()), self._core.step_tokens)
+            self._pulse.feel(now, head=next(iter(self._owned), None), steps=steps, paused=paused)
             for gateway, seen in list(self._seen.items()):
                 if now - seen > wire.SILENCE_S:
                     await self._drop(gateway, "silent")

@@ -290,6 +290,10 @@ class EngineCore:
         """How many tokens the KV cache holds."""
         return int(self.config.cache_config.num_gpu_blocks or 0) * self.block_size
 
+    @property
+    def step_tokens(self) -> int:
+        return int(self.config.scheduler_config.max_num_batched_tokens)
+
     async def outputs(self) -> EngineCoreOutputs:
         outputs: EngineCoreOutputs = await self._client.get_output_async()
         return outputs

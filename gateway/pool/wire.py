@@ -27,9 +27,9 @@ SILENCE_S = 5.0
 
 class Load(msgspec.Struct, frozen=True, array_like=True):
     """An engine's own view of its work, over all gateways: requests in flight, prompt tokens not yet prefilled, share of the
-    KV cache that its requests fill (0 to 1), and seconds since its core last gave a sign of life (0 while it does). `waiting`: of
-    the requests, those that have no place in its batch. Prefix tokens asked and found are totals of the core's own, 0 without its
-    statistics. `clock`: its `time.monotonic` when it answered.
+    KV cache that its requests fill (0 to 1), and seconds since its core last gave a sign of life or progress (0 while it does).
+    `waiting`: of the requests, those that have no place in its batch. Prefix tokens asked and found are totals of the core's own,
+    0 without its statistics. `clock`: its `time.monotonic` when it answered.
     """
 
     requests: int

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("vllm")
 
+from gateway.pool import wire
 from tests.gateway.pool.engines import Engine, Gateway, introduce
 
 
@@ -51,3 +52,10 @@ async def fork(engine: Callable[..., Engine], gateway: Callable[..., Gateway]) -
     introduce([left, right], [one])
     await one.meet(left, right)
     return left, right, one
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats twenty times as fast."""
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(wire, "SILENCE_S", 0.25)

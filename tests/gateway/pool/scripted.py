@@ -33,6 +33,7 @@ class ScriptedCore:
     """
 
     kv_tokens = 1024
+    step_tokens = 64
 
     def __init__(self, *, automatic: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock

@@ -1,38 +1,19 @@
 """What the layers above the pool see of an engine's end: nothing, unless it ends twice."""
 
 import asyncio
+import time
 
 import pytest
-from vllm.sampling_params import SamplingParams
 from vllm.v1.engine import FinishReason
 
-from gateway.errors import EngineLost, EnginePoisoned, NoEngine
+from gateway.errors import EngineLost, NoEngine
 from gateway.pool import wire
 from gateway.pool.context import RequestContext
 from gateway.pool.forced_prefix import FORCED
 from tests.gateway.pool.engines import introduce
-from tests.gateway.pool.scripted import TOKEN, request
+from tests.gateway.pool.scripted import TOKEN
+from tests.gateway.pool.streams import begin, holder, told
 from tests.waiting import soon
-
-
-async def begin(gateway, name="r", context=None, **params):
-    """A request of 8 tokens at most; `params` are further sampling parameters."""
-    made = request(name)
-    if params:
-        made.sampling_params = SamplingParams(max_tokens=8, **params)
-    await gateway.pool.add(name, made, 4, context)
-    return made
-
-
-async def holder(name, *engines):
-    """The engine that has a request of this name, and its peer."""
-    await soon(lambda: any(name in engine.core.requests for engine in engines), 5, f"{name} at an engine")
-    return sorted(engines, key=lambda engine: name not in engine.core.requests)
-
-
-async def told(gateway):
-    (output,) = (await gateway.output()).outputs
-    return output
 
 
 async def test_a_greedy_stream_is_continued_from_its_tokens(fork):
@@ -89,26 +70,29 @@ async def test_an_engine_that_leaves_the_old_path_ends_the_stream_rather_than_al
     assert isinstance(context.failure, EngineLost)
 
 
-async def test_a_request_in_which_two_engines_died_is_not_tried_again(fork):
-    left, right, gateway = fork
-    context = RequestContext()
-    await begin(gateway, context=context)
-    first, second = await holder("r", left, right)
-    first.core.say("r")
-    await told(gateway)
-    await first.stop()
-    await soon(lambda: "r" in second.core.requests, 5)
-    await second.stop()
-    output = await told(gateway)
-    assert str(output.finish_reason) == "error"
-    assert isinstance(context.failure, EnginePoisoned)
-    assert gateway.pool.failover.ended == {"EnginePoisoned": 1}
+async def test_an_engine_on_probation_that_left_and_comes_back_is_tried_again(pair, engine):
+    """It had its one request when it was lost."""
+    one, gateway = pair
+    await begin(gateway)
+    await holder("r", one)
+    (channel,) = gateway.pool.roster.channels
+    channel.breaker.fault(0)
+    await begin(gateway, "probe")
+    await holder("probe", one)
+    assert channel.breaker.probing
+    other = engine("other")
+    introduce([other], [gateway])
+    gateway.pool.roster.set_members([other.card()])
+    await soon(lambda: sum(c.open for c in gateway.pool.roster.channels) == 1, 5)
+    (identity,) = one.outlet._seen
+    gateway.pool.roster.set_members([other.card()])
+    await one.outlet._send(identity, [wire.PONG, b"garbage"])
+    await soon(lambda: len(other.core.requests) == 2, 5)
+    assert channel.breaker.allows(time.monotonic())
 
 
-async def test_what_an_older_attempt_still_says_is_dropped(monkeypatch, fork):
+async def test_what_an_older_attempt_still_says_is_dropped(impatient, fork):
     """As after SIGSTOP and SIGCONT: the first engine is silent until it has been given up, and then speaks."""
-    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(wire, "SILENCE_S", 0.25)
     left, right, gateway = fork
     await begin(gateway)
     first, second = await holder("r", left, right)
@@ -179,43 +163,6 @@ async def test_each_wait_for_an_engine_has_its_whole_time(engine, gateway):
         one.pool.roster.set_members([last.card()])
         await holder("r", last)
     assert context.failure is None
-
-
-async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):
-    left, right, gateway = fork
-    context = RequestContext()
-    await begin(gateway, context=context)
-    first, second = await holder("r", left, right)
-    first.core.say("r")
-    await told(gateway)
-    await first.outlet.leave()
-    await soon(lambda: sum(channel.open for channel in gateway.pool.roster.channels) == 1, 5)
-    await first.stop()
-    await soon(lambda: "r" in second.core.requests, 5)
-    (flight,) = gateway.pool._flights.values()
-    assert (flight.deaths, context.failure) == (0, None)
-
-
-async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):
-    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
-    left, right, one = engine("left"), engine("right"), gateway(stall_s=0.3)
-    introduce([left, right], [one])
-    await one.meet(left, right)
-    await begin(one)
-    first, second = await holder("r", left, right)
-    first.core.say("r", tokens=[5])
-    await told(one)
-    first.core.answering.clear()
-    await soon(lambda: "r" in second.core.requests, 5)
-    second.core.say("r", tokens=[6])
-    assert (await told(one)).new_token_ids == [6]
-    for number in range(4):
-        await begin(one, f"later-{number}")
-    await soon(lambda: len(second.core.requests) == 5, 5)
-    first.core.answering.set()
-    await soon(lambda: first.outlet.quiet_s == 0, 5)
-    channel = next(c for c in one.pool.roster.channels if c.card.engine_id == first.name)
-    await soon(lambda: channel.open, 5, "back in service")
 
 
 async def test_after_a_loss_an_engine_gets_one_request_until_it_has_answered_it(pair, engine):

@@ -152,13 +152,6 @@ async def test_a_gateway_that_is_gone_has_its_requests_aborted(pair, gateway):
     assert engine.outlet.in_flight == 1
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """Heartbeats twenty times as fast."""
-    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
-    monkeypatch.setattr(wire, "SILENCE_S", 0.25)
-
-
 async def test_an_engine_that_answers_no_ping_is_lost(impatient, fork):
     left, right, gateway = fork
     for number in range(4):

@@ -1,0 +1,124 @@
+"""What counts as an engine's death, and who is blamed for it."""
+
+import time
+
+from gateway.errors import EnginePoisoned
+from gateway.pool import wire
+from gateway.pool.context import RequestContext
+from tests.gateway.pool.engines import introduce
+from tests.gateway.pool.scripted import request
+from tests.gateway.pool.streams import begin, holder, told
+from tests.waiting import soon
+
+
+async def test_a_request_in_which_two_engines_died_is_not_tried_again(fork):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    await second.stop()
+    output = await told(gateway)
+    assert str(output.finish_reason) == "error"
+    assert isinstance(context.failure, EnginePoisoned)
+    assert gateway.pool.failover.ended == {"EnginePoisoned": 1}
+
+
+async def test_who_had_long_been_served_beside_a_newcomer_is_not_blamed_for_two_deaths(engine, gateway):
+    """The newcomer is; and a third death ends the other all the same."""
+    left, right, one = engine("left"), engine("right"), gateway()
+    introduce([left, right], [one])
+    await one.meet(left)
+    old, new = RequestContext(), RequestContext()
+    await one.pool.add("old", request("old", max_tokens=32), 4, old)
+    await holder("old", left)
+    left.core.say("old", tokens=[5] * 4)
+    left.core.say("old", tokens=[5] * 3)
+    left.core.say("old", tokens=[5])
+    for _ in range(3):
+        await told(one)
+    await begin(one, "new", new)
+    await holder("new", left)
+    await left.stop()
+    await soon(lambda: not one.pool.available, 5)
+    one.pool.roster.set_members([right.card()])
+    await soon(lambda: len(right.core.requests) == 2, 5)
+    await right.stop()
+    await soon(lambda: one.pool.in_flight == 1, 5)
+    assert isinstance(new.failure, EnginePoisoned)
+    assert old.failure is None
+    third = engine("third")
+    introduce([third], [one])
+    one.pool.roster.set_members([third.card()])
+    await soon(lambda: "old" in third.core.requests, 5)
+    await third.stop()
+    await soon(lambda: one.pool.in_flight == 0, 5)
+    assert isinstance(old.failure, EnginePoisoned)
+
+
+async def test_a_gateway_that_stood_still_blames_no_engine_for_what_it_finds(impatient, fork):
+    """Its heartbeats failed: engines have closed its connections, and live."""
+    left, right, gateway = fork
+    await begin(gateway)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    first.task.cancel()
+    first.outlet.close()
+    time.sleep(0.2)
+    await soon(lambda: "r" in second.core.requests, 5)
+    (flight,) = gateway.pool._flights.values()
+    assert flight.deaths == 0
+
+
+async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context)
+    first, second = await holder("r", left, right)
+    first.core.say("r")
+    await told(gateway)
+    await first.outlet.leave()
+    await soon(lambda: sum(channel.open for channel in gateway.pool.roster.channels) == 1, 5)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    (flight,) = gateway.pool._flights.values()
+    assert (flight.deaths, context.failure) == (0, None)
+
+
+async def test_a_core_that_answers_and_makes_no_step_loses_its_streams(impatient, engine, gateway):
+    left, right, one = engine("left"), engine("right"), gateway(stall_s=0.4)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    await begin(one)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5])
+    await told(one)
+    await soon(lambda: "r" in second.core.requests, 5)
+    assert sum(flight.deaths for flight in one.pool._flights.values()) == 1
+
+
+async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    left, right, one = engine("left"), engine("right"), gateway(stall_s=0.3)
+    introduce([left, right], [one])
+    await one.meet(left, right)
+    await begin(one)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5])
+    await told(one)
+    first.core.answering.clear()
+    await soon(lambda: "r" in second.core.requests, 5)
+    second.core.say("r", tokens=[6])
+    assert (await told(one)).new_token_ids == [6]
+    for number in range(4):
+        await begin(one, f"later-{number}")
+    await soon(lambda: len(second.core.requests) == 5, 5)
+    first.core.answering.set()
+    first.core.say("r")
+    await soon(lambda: second.core.say("r") or first.outlet.quiet_s == 0, 5)
+    channel = next(c for c in one.pool.roster.channels if c.card.engine_id == first.name)
+    await soon(lambda: second.core.say("r") or channel.open, 5, "back in service")
