@@ -1,8 +1,12 @@
 """A gateway's metrics among Ray's own: every sample of its registry, mirrored by name, so that Ray's agents export it as
 `ray_sluice_…`; and some by vLLM's names too, for the panels that Ray draws of served language models.
+
+Ray keeps a series for as long as the process lives. Engines come and go, so each has the number of a place instead of its id here,
+and its place goes to another once it is gone.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -10,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Sample
 
 EVERY_S: Final = 10.0
+ENGINE: Final = "engine"
 AS_VLLM: Final[Mapping[str, str]] = {
     "sluice_prompt_tokens_total": "vllm_prompt_tokens_total",
     "sluice_completion_tokens_total": "vllm_generation_tokens_total",
@@ -51,6 +56,7 @@ class RayMirror:
         self._make = make
         self._gauges: dict[str, Gauge] = {}
         self._shown: set[Told] = set()
+        self._places: dict[str, str] = {}
 
     async def run(self) -> None:
         """For ever. Reading is the event loop's business, telling Ray a thread's."""
@@ -60,14 +66,23 @@ class RayMirror:
             await asyncio.sleep(EVERY_S)
 
     def read(self) -> dict[Told, float]:
+        samples = [sample for family in self._registry.collect() for sample in family.samples]
+        self._seat({sample.labels[ENGINE] for sample in samples if ENGINE in sample.labels})
         found: dict[Told, float] = {}
-        for family in self._registry.collect():
-            for sample in family.samples:
-                found[Told(sample.name, tuple(sorted(sample.labels.items())))] = sample.value
-                if (name := _as_vllm(sample)) is not None:
-                    labels = {"model_name" if key == "model" else key: value for key, value in sample.labels.items()}
-                    found[Told(name, tuple(sorted(labels.items())))] = sample.value
+        for sample in samples:
+            labels = {name: self._places[value] if name == ENGINE else value for name, value in sample.labels.items()}
+            found[Told(sample.name, tuple(sorted(labels.items())))] = sample.value
+            labels = {"model_name" if key == "model" else key: value for key, value in labels.items()}
+            for name in _as_vllm(sample):
+                found[Told(name, tuple(sorted(labels.items())))] = sample.value
         return found
+
+    def _seat(self, engines: set[str]) -> None:
+        """The lowest places that are free for those that have none; a place stays its engine's while it is there."""
+        self._places = {engine: place for engine, place in self._places.items() if engine in engines}
+        taken = set(self._places.values())
+        free = (place for place in map(str, itertools.count()) if place not in taken)
+        self._places |= zip(sorted(engines - self._places.keys()), free, strict=False)
 
     def show(self, samples: Mapping[Told, float]) -> None:
         """What is gone, an engine's figures say, is told once more as 0: Ray would keep the last value."""
@@ -84,10 +99,13 @@ class RayMirror:
         return gauge
 
 
-def _as_vllm(sample: Sample) -> str | None:
+def _as_vllm(sample: Sample) -> tuple[str, ...]:
     if sample.name == "sluice_engine_requests":
-        return f"vllm_num_requests_{sample.labels['state']}"
-    return AS_VLLM.get(sample.name) if sample.labels.get("outcome", "ok") == "ok" else None
+        return (f"vllm_num_requests_{sample.labels['state']}",)
+    if sample.name == "sluice_prompt_tokens_total":
+        return AS_VLLM[sample.name], "vllm_request_prompt_tokens_sum"
+    known = sample.name in AS_VLLM and sample.labels.get("outcome", "ok") == "ok"
+    return (AS_VLLM[sample.name],) if known else ()
 
 
 def _names(tags: Iterable[tuple[str, str]]) -> tuple[str, ...]:

@@ -56,6 +56,12 @@ def test_rays_panels_of_language_models_find_their_names(registry: CollectorRegi
     assert told == [((("model_name", "m"), ("outcome", "ok")), 2)]
 
 
+def test_a_figure_may_have_two_names_there(registry: CollectorRegistry) -> None:
+    Counter("sluice_prompt_tokens", "Tokens.", ["model"], registry=registry).labels("m").inc(7)
+    told = {name: value for (name, labels), value in shown(registry).items() if ("model_name", "m") in labels}
+    assert told == {"vllm_prompt_tokens_total": 7, "vllm_request_prompt_tokens_sum": 7}
+
+
 def test_rays_panels_of_engines_find_theirs(registry: CollectorRegistry) -> None:
     requests = Gauge("sluice_engine_requests", "Requests.", ["model", "engine", "state"], registry=registry)
     requests.labels("m", "e", "waiting").set(4)
@@ -74,4 +80,22 @@ def test_what_is_gone_is_told_as_nothing(registry: CollectorRegistry) -> None:
     gauge.labels("b").set(0.25)
     mirror.show(mirror.read())
     told = {labels[0][1]: value for (_, labels), value in ray.values.items()}
-    assert told == {"a": 0, "b": 0.25}
+    assert told == {"0": 0.25}, "and its place is another's"
+    gauge.remove("b")
+    mirror.show(mirror.read())
+    assert set(ray.values.values()) == {0}
+
+
+def test_engines_that_come_and_go_for_weeks_leave_no_more_series_than_there_were_at_once(
+    registry: CollectorRegistry,
+) -> None:
+    gauge = Gauge("sluice_engine_kv_use_ratio", "Use.", ["model", "engine"], registry=registry)
+    ray = Ray()
+    mirror = RayMirror(registry, ray.gauge)
+    gauge.labels("m", "stays").set(0.75)
+    for number in range(50):
+        gauge.labels("m", f"engine-{number}").set(0.5)
+        mirror.show(mirror.read())
+        gauge.remove("m", f"engine-{number}")
+    told = {labels: value for (name, labels), value in ray.values.items() if name == "sluice_engine_kv_use_ratio"}
+    assert sorted(told.values()) == [0.5, 0.75]
