@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 SCHEMA = 1
+LOW, HELD_S = 0.95, 300.0
 
 
 class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +33,13 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def met(self) -> bool:
-        return not self.problems and self.completed > 0
+        """All of them at once for five minutes: at the median of the samples, and nearly so in the lowest."""
+        return (
+            not self.problems
+            and self.in_flight_median >= self.wanted
+            and self.in_flight_low >= LOW * self.wanted
+            and self.seconds >= HELD_S
+        )
 
 
 class Connections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -80,7 +80,10 @@ def vllm_bench(race: Race) -> Row:
         "--save-result", "--result-dir", race.folder, "--result-filename", "vllm-bench.json",
     ]  # fmt: skip
     _run([sys.executable, "-c", VLLM_BENCH, *map(str, arguments)], {"OPENAI_API_KEY": race.server.key or "none"})
-    told = json.loads((race.folder / "vllm-bench.json").read_text())
+    return vllm_row(race, json.loads((race.folder / "vllm-bench.json").read_text()))
+
+
+def vllm_row(race: Race, told: Mapping[str, Any]) -> Row:
     return race.row(
         "vllm bench serve",
         {
@@ -119,7 +122,11 @@ def guidellm(race: Race, program: Path) -> Row:
         "--output", json.dumps({"kind": "json", "path": str(out)}), "--disable-console",
     ]  # fmt: skip
     _run([str(program), "run", *arguments], {"HF_HUB_OFFLINE": "1"})
-    (told,) = json.loads(out.read_text())["benchmarks"]
+    return guidellm_row(race, json.loads(out.read_text()))
+
+
+def guidellm_row(race: Race, report: Mapping[str, Any]) -> Row:
+    (told,) = report["benchmarks"]
     metrics = told["metrics"]
 
     def quantile(name: str, share: str) -> float:

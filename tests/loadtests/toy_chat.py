@@ -52,6 +52,10 @@ class Toy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
 
+def _limit(body: dict[str, Any]) -> int:
+    return int(body.get("max_completion_tokens") or body["max_tokens"])
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Toy
@@ -81,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
             self._whole(200, {"choices": [choice], "usage": counts}, {})
         else:
             try:
-                self._stream(CALL if body.get("tools") else stream(body["max_tokens"]), "tools" not in body)
+                self._stream(CALL if body.get("tools") else stream(_limit(body)), "tools" not in body)
             except OSError:
                 self.server.left += 1
                 self.close_connection = True

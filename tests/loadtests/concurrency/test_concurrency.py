@@ -2,12 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from loadtests.concurrency.idle import ask_all, close_all, open_all
-from loadtests.concurrency.results import Connections
+from loadtests.concurrency.results import Connections, Results, Streams
 from loadtests.concurrency.session import TooFewDescriptorsError, connections
 from loadtests.concurrency.streams import Door, Held, hold
+from loadtests.drive import ROOT
 from loadtests.suite.sampler import Sample
 from tests.loadtests.toy_chat import Toy
 from tests.waiting import soon
@@ -59,6 +61,28 @@ async def test_more_connections_than_descriptors_are_refused_beforehand(toy: Toy
 
     with pytest.raises(TooFewDescriptorsError, match="open files"):
         await connections(door(toy), never, 10**9, 1.0, 1)
+
+
+@pytest.mark.parametrize(
+    "flaw",
+    [{"in_flight_median": 10}, {"in_flight_low": 949}, {"seconds": 60.0}, {"problems": {"status 503": 1}}],
+    ids=lambda flaw: next(iter(flaw)),
+)
+def test_a_thousand_streams_are_held_if_a_thousand_were_there_for_five_minutes(flaw: dict):
+    fields = dict.fromkeys(Streams.__struct_fields__, 1.0) | {"problems": {}, "wanted": 1000, "seconds": 301.0}
+    fields |= {"in_flight_median": 1000, "in_flight_low": 950}
+    assert Streams(**fields).met
+    assert not Streams(**fields | flaw).met
+
+
+def test_the_committed_measurements_are_met():
+    found = [
+        msgspec.json.decode(file.read_bytes(), type=Results)
+        for file in sorted((ROOT / "loadtests" / "results").glob("concurrency-*.json"))
+    ]
+    parts = [part for one in found for part in (one.streams, one.connections) if part is not None]
+    assert parts
+    assert all(part.met for part in parts)
 
 
 @pytest.mark.parametrize("flaw", ["refused", "lost", "silent"])

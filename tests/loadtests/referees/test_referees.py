@@ -1,9 +1,13 @@
-"""What is made of the clients' words. The clients themselves are run by `python -m loadtests.referees`."""
+"""What is made of the clients' words: GuideLLM's from the shortened report of a run against the toy server."""
+
+import json
+from pathlib import Path
 
 import pytest
 
-from loadtests.referees.__main__ import BARE, SLUICE, clients, ratios
-from loadtests.referees.clients import Race, ours
+from loadtests.prompts import prompts
+from loadtests.referees.__main__ import BARE, SLUICE, WAKING, clients, ratios
+from loadtests.referees.clients import Race, guidellm_row, ours
 from loadtests.referees.results import Row
 from loadtests.servers import Server
 from tests.loadtests.toy_chat import serving
@@ -24,6 +28,22 @@ def test_a_ratio_is_of_two_runs_of_one_round_whichever_came_first():
 def test_guidellm_takes_part_if_it_is_there(tmp_path):
     assert len(clients(None)) == 2
     assert len(clients(tmp_path)) == 3
+
+
+def test_what_wakes_a_system_is_not_what_it_is_measured_with():
+    """A prompt that was asked for before is in the prefix cache."""
+    for seed in range(1, 9):
+        assert not set(prompts(160, seed)) & set(prompts(160, WAKING + seed))
+
+
+def test_guidellms_report_is_read(tmp_path):
+    report = json.loads(Path(__file__).with_name("guidellm.json").read_bytes())
+    server = Server(None, "toy", {"own": 1}, "sk")  # type: ignore[arg-type]
+    found = guidellm_row(Race(SLUICE, server, "", 12, 4, 3, tmp_path), report)
+    assert (found.client, found.side, found.seed, found.completed, found.failed) == ("guidellm", SLUICE, 3, 12, 0)
+    assert (found.requests_per_s, found.ttft_p50_ms, found.ttft_p99_ms) == (17.815, 9.5, 32.973)
+    report["benchmarks"][0]["metrics"]["request_totals"] |= {"errored": 2, "incomplete": 1}
+    assert guidellm_row(Race(SLUICE, server, "", 12, 4, 3, tmp_path), report).failed == 3
 
 
 def test_our_own_client_counts_what_it_got(tmp_path):

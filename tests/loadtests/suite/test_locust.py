@@ -1,5 +1,6 @@
 """Locust itself with the suite, against the toy server: statistics, arrivals, refusals, workers, charts, the exit status."""
 
+import asyncio
 import json
 import re
 import signal
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from playwright.async_api import expect
 
 from loadtests.suite.record import Outcome, Record, Run
+from tests.browser import browser
 from tests.loadtests.toy_chat import Toy
 from tests.waiting import eventually
 
@@ -120,6 +123,27 @@ def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record
     assert len({body["messages"][1]["content"] for body in toy.asked}) == len(kept), "no two workers ask the same"
 
 
+async def look(base: str) -> None:
+    """In a browser: a chart for each statistic below Locust's own page, with a line in it."""
+    async with browser() as chromium:
+        page = await chromium.new_page()
+        await page.goto(base)
+        await expect(page.locator("#root")).to_contain_text("Locust")
+        charts = page.locator("#streams figure")
+        await expect(charts).to_have_count(7)
+        await expect(charts).to_contain_text(
+            ["TTFT", "Inter-token", "Queue", "End to end", "Tokens/s", "in flight", "Failed"]
+        )
+        lines = await charts.locator("path[stroke-width='1.5']").evaluate_all(
+            "all => all.map(one => one.getAttribute('d'))"
+        )
+        assert len(lines) == 12
+        assert all(line.count("L") >= 1 for line in lines[-3:]), "counts are there from the start"
+        drawn = await charts.first.locator("path[stroke-width='1.5']").first.get_attribute("d")
+        assert drawn is not None
+        assert drawn.startswith("M"), "a window with a first token is a point of the line"
+
+
 def test_the_web_page_shows_the_statistics_as_charts_and_no_key(toy: Toy, started, tmp_path: Path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -153,5 +177,6 @@ def test_the_web_page_shows_the_statistics_as_charts_and_no_key(toy: Toy, starte
     eventually(busy, 20, "a window with streams", every=0.5)
     names = {(one["method"], one["name"]) for one in json.loads(get("/stats/requests"))["stats"]}
     assert {("TTFT", "rag"), ("ITL", "rag"), ("queue", "rag"), ("tokens/s", "rag"), ("e2e", "rag")} <= names
+    asyncio.run(look(base))
     locust.send_signal(signal.SIGTERM)
     assert locust.wait(60) == 0
