@@ -1,5 +1,6 @@
 """Percentiles and ratios of pairs: pure functions of lists of numbers."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -36,3 +37,15 @@ def paired_ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]
 
 def paired_differences(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(ours, theirs, strict=True)]
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Where the median of what was drawn from lies, by order statistics: no assumption about its shape, and the two outermost
+    values where there are too few for the confidence.
+    """
+    ordered, count = sorted(values), len(values)
+    outside, rank = 0.0, 0
+    while rank < count // 2 and (outside := outside + math.comb(count, rank) / 2**count) <= (1 - confidence) / 2:
+        rank += 1
+    rank = max(0, rank - 1)
+    return ordered[rank], ordered[count - 1 - rank]

@@ -95,10 +95,11 @@ def main() -> None:
         idle_cores={name: {role.value: cores for role, cores in roles.items()} for name, roles in session.idle.items()},
         memory={name: {role.value: used for role, used in roles.items()} for name, roles in session.memory.items()},
         rows=[row(shots) for shots in session.shots.values()],
-        bars=bars(samples, session.noisy),
+        bars=bars(samples, session.noisy, session.tracing),
         equality=session.equality,
         batching=session.batching,
         noisy=session.noisy,
+        tracing=session.tracing,
         samples=samples,
     )
     out = arguments.out or ROOT / "loadtests" / "results" / f"bench-{time.strftime('%Y-%m-%d-%H%M%S')}.json"

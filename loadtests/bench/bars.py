@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from loadtests.arithmetic import Spread, paired_differences, paired_ratios, percentile, spread
 from loadtests.bench.plan import BARE, HAPROXY, HEADLINE, OWN
 from loadtests.bench.probe import Shot
-from loadtests.bench.results import Bar, Noisy, Row, Sample
+from loadtests.bench.results import Bar, Noisy, Row, Sample, Tracing
 
 Figure = Callable[[Sample], float]
 
@@ -60,7 +60,7 @@ def row(shots: Sequence[Shot]) -> Row:
     )
 
 
-def bars(samples: Sequence[Sample], noisy: Noisy | None = None) -> list[Bar]:
+def bars(samples: Sequence[Sample], noisy: Noisy | None = None, tracing: Tracing | None = None) -> list[Bar]:
     """Those whose points were measured."""
     found = []
     if chosen(samples, OWN, BARE, HEADLINE):
@@ -86,4 +86,7 @@ def bars(samples: Sequence[Sample], noisy: Noisy | None = None) -> list[Bar]:
             ),
             Bar("the same, to beside a fair one", "×", noisy.ratio_to_fair, bar=1.5, aim=1.0, higher_is_better=False),
         ]
+    if tracing is not None:
+        name = f"requests/s with {tracing.ratio:.0%} of traces, to none"
+        found.append(Bar(name, "×", tracing.requests_per_s, bar=0.98, aim=1.00, higher_is_better=True))
     return found

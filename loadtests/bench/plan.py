@@ -29,6 +29,7 @@ class Plan:
     samples_compared: int = 16
     batching: bool = True
     noisy_rounds: int = 3
+    tracing_pairs: int = 24
     shrink: int = 1
 
     def rounds(self, streams: int) -> int:
@@ -57,6 +58,7 @@ QUICK: Final = Plan(
     samples_compared=4,
     batching=False,
     noisy_rounds=0,
+    tracing_pairs=0,
     shrink=8,
 )
 

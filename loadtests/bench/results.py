@@ -9,7 +9,7 @@ import msgspec
 from loadtests.arithmetic import Spread
 from loadtests.processes import Memory
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,6 +120,22 @@ class Noisy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ratio_to_fair: Spread
 
 
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sluice with traces of a `ratio` of its requests over Sluice with none, pair by pair: requests/s, and all CPU that both sides'
+    processes use for each token, which varies less. The intervals hold the median with 95 % confidence. `received`: bytes of spans.
+    """
+
+    ratio: float
+    streams: int
+    requests: int
+    received: int
+    requests_per_s: Spread
+    requests_interval: tuple[float, float]
+    cpu: Spread
+    cpu_interval: tuple[float, float]
+    samples: list[Sample]
+
+
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One run. `idle_cores` and `memory` are by system and role."""
 
@@ -140,6 +156,7 @@ class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     equality: list[Equality]
     batching: list[Batching]
     noisy: Noisy | None
+    tracing: Tracing | None
     samples: list[Sample]
 
 

@@ -28,7 +28,8 @@ from loadtests.bench.plan import (
     prompt_seed,
 )
 from loadtests.bench.probe import Door, Point, Shot, idle_of, pin_apart, shoot, unpin
-from loadtests.bench.results import Batching, Equality, Noisy
+from loadtests.bench.results import Batching, Equality, Noisy, Tracing
+from loadtests.bench.tracing import tracing
 from loadtests.processes import Memory, memory
 from loadtests.roles import Role
 from loadtests.servers import Server, start_bare, start_sluice
@@ -52,6 +53,7 @@ class Session:
     equality: list[Equality] = field(default_factory=list)
     batching: list[Batching] = field(default_factory=list)
     noisy: Noisy | None = None
+    tracing: Tracing | None = None
 
     def run(self) -> None:
         self.say("starting bare vLLM")
@@ -69,6 +71,9 @@ class Session:
         if self.plan.noisy_rounds:
             self.say("noisy neighbour")
             self.noisy = noisy_neighbour(self.base, self.folder / "noisy", self.plan.noisy_rounds, self.seed, self.say)
+        if self.plan.tracing_pairs:
+            self.say("traces on and off")
+            self.tracing = tracing(self.base, self.folder, self.plan.tracing_pairs, self.seed, self.say)
 
     def _phase(self, name: str, bare: Server) -> None:
         """One door's Sluice, from its start to its end."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from loadtests.arithmetic import Spread
 from loadtests.bench.bars import front_cpu, ratio, requests
 from loadtests.bench.plan import BARE, DOORS, HEADLINE
-from loadtests.bench.results import Bar, Batching, Equality, Results, Row
+from loadtests.bench.results import Bar, Batching, Equality, Results, Row, Tracing
 
 SIDES = (BARE, *DOORS)
 LEAST_US = 0.05
@@ -125,8 +125,19 @@ def _lines(results: Results) -> Iterable[str]:
             f"{noisy.quiet_streams} streams of one tenant, max_num_seqs {noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, "
             f"{fair:.1f} ms beside {noisy.fair_streams} streams of another, {beside:.1f} ms beside {noisy.noisy_streams}"
         )
+    if results.tracing is not None:
+        yield tracing_line(results.tracing)
     machine = results.machine
     yield f"{machine['cpu']}, {machine['cores']} cores, kernel {machine['kernel']}; commit {results.commit}, seed {results.seed}"
+
+
+def tracing_line(one: Tracing) -> str:
+    """With the intervals, for they say whether the bar can be told from the noise."""
+    rates, cpu = (
+        f"× {value.median:.4f} (95 %: {low:.4f} to {high:.4f})"
+        for value, (low, high) in ((one.requests_per_s, one.requests_interval), (one.cpu, one.cpu_interval))
+    )
+    return f"traces of {one.ratio:.0%} of requests: requests/s {rates}, CPU per token {cpu}, {one.requests_per_s.count} pairs"
 
 
 def _equality(one: Equality) -> str:

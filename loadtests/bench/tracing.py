@@ -1,9 +1,8 @@
-"""`python -m loadtests.bench.tracing`: what traces cost. Two Sluices, one that keeps none and one that samples, in interleaved
-pairs; while one is measured every process of the other is stopped. Prints the ratios, writes one JSON file.
+"""What traces cost: two Sluices, one that keeps none and one that samples, in many short interleaved pairs; while one is measured
+every process of the other is stopped. A part of `make bench`; `python -m loadtests.bench.tracing` measures it alone.
 """
 
 import argparse
-import json
 import tempfile
 import threading
 import time
@@ -15,34 +14,18 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from loadtests.arithmetic import Spread, paired_ratios, spread
-from loadtests.bench.__main__ import ROOT, commit, versions
-from loadtests.bench.plan import HEADLINE, MAX_TOKENS, WARM_UP
-from loadtests.bench.probe import Door, Point, Shot, idle_of, machine, shoot
-from loadtests.bench.results import Sample
+from loadtests.arithmetic import median_interval, paired_ratios, spread
+from loadtests.bench.plan import HEADLINE, MAX_TOKENS, WARM_UP, Plan
+from loadtests.bench.probe import Door, Point, Shot, idle_of, shoot
+from loadtests.bench.results import Sample, Tracing
 from loadtests.servers import Server, start_sluice
 
 OFF: Final = "traces off"
+ON: Final = "traces on"
 IDLE_S: Final = 5.0
-BAR: Final = 0.98
-
-
-class Cost(msgspec.Struct, frozen=True):
-    """`requests_per_s` and `front_us` are ratios of on over off, one for each pair; `received` bytes came to the receiver."""
-
-    started: str
-    commit: str
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seed: int
-    streams: int
-    ratio: float
-    requests_per_s: Spread
-    front_us: Spread
-    bar: float
-    met: bool
-    received: int
-    samples: list[Sample]
+RATIO: Final = 0.01
+REQUESTS: Final = 320
+"""In each half of a pair: some seconds, so that both halves meet the same machine."""
 
 
 class Sink:
@@ -70,37 +53,49 @@ class Sink:
         self._server.server_close()
 
 
-def measure(
-    base: Path, folder: Path, ratio: float, pairs: int, requests: int, seed: int, say: Callable[[str], None]
-) -> Cost:
-    """Starts both, and stops them again."""
-    before, started, sink = machine(), time.strftime("%Y-%m-%dT%H:%M:%S%z"), Sink()
-    on = f"traces at {ratio:g}"
+def tracing(
+    base: Path, folder: Path, pairs: int, seed: int, say: Callable[[str], None], ratio: float = RATIO
+) -> Tracing:
+    """Starts both, and stops them again. Raises RuntimeError if no span came."""
+    sink = Sink()
     servers: dict[str, Server] = {}
     samples: list[Sample] = []
     try:
-        for side, telemetry in ((OFF, {}), (on, {"endpoint": sink.url, "protocol": "http", "ratio": ratio})):
-            say(f"starting Sluice with {side}")
-            servers[side] = start_sluice(_base(base, folder, telemetry), folder / side.replace(" ", "-"), haproxy=False)
+        for side, traces in ((OFF, {}), (ON, {"endpoint": sink.url, "protocol": "http", "ratio": ratio})):
+            servers[side] = start_sluice(_base(base, folder, traces), folder / side.replace(" ", "-"), haproxy=False)
         for side in servers:
             _alone(servers, side, Point(side, HEADLINE, 4 * HEADLINE, WARM_UP, seed, MAX_TOKENS), {})
         idle = idle_of(servers, IDLE_S)
         for pair in range(pairs):
-            point = Point("tracing", HEADLINE, requests, pair, seed + 1000 * (pair + 1), MAX_TOKENS)
-            sides = list(servers) if pair % 2 == 0 else list(reversed(servers))
+            point = Point("tracing", HEADLINE, REQUESTS, pair, seed + 1000 * (pair + 1), MAX_TOKENS)
+            sides = (OFF, ON) if pair % 2 == 0 else (ON, OFF)
             both = {side: _alone(servers, side, point, idle[side]).sample for side in sides}
-            samples += [both[OFF], both[on]]
-            say(f"pair {pair + 1}: requests/s {both[OFF].requests_per_s:.1f} off, {both[on].requests_per_s:.1f} on")
+            samples += [both[OFF], both[ON]]
+            say(f"pair {pair + 1}: requests/s {both[OFF].requests_per_s:.1f} off, {both[ON].requests_per_s:.1f} on")
     finally:
         for server in servers.values():
             server.stop()
         sink.close()
-    off, kept = samples[::2], samples[1::2]
-    rates = spread(paired_ratios([s.requests_per_s for s in kept], [s.requests_per_s for s in off]))
-    fronts = spread(paired_ratios([s.front_us for s in kept], [s.front_us for s in off]))
-    met = rates.median >= BAR and sink.received > 0
-    return Cost(
-        started, commit(), before, versions(), seed, HEADLINE, ratio, rates, fronts, BAR, met, sink.received, samples
+    if not sink.received:
+        raise RuntimeError("no span came to the receiver: nothing was measured")
+    return compared(samples, ratio, sink.received)
+
+
+def compared(samples: list[Sample], ratio: float, received: int) -> Tracing:
+    """`samples`: of each pair the one without traces, then the one with them."""
+    off, on = samples[::2], samples[1::2]
+    rates = paired_ratios([s.requests_per_s for s in on], [s.requests_per_s for s in off])
+    cpu = paired_ratios([s.front_us + s.core_us for s in on], [s.front_us + s.core_us for s in off])
+    return Tracing(
+        ratio=ratio,
+        streams=HEADLINE,
+        requests=REQUESTS,
+        received=received,
+        requests_per_s=spread(rates),
+        requests_interval=median_interval(rates),
+        cpu=spread(cpu),
+        cpu_interval=median_interval(cpu),
+        samples=samples,
     )
 
 
@@ -124,28 +119,42 @@ def _alone(servers: dict[str, Server], side: str, point: Point, idle: Any) -> Sh
             other.thaw()
 
 
+class Alone(msgspec.Struct, frozen=True):
+    """What `python -m loadtests.bench.tracing` writes."""
+
+    started: str
+    seconds: float
+    commit: str
+    machine: dict[str, str]
+    versions: dict[str, str]
+    seed: int
+    tracing: Tracing
+
+
 def main() -> None:
+    from loadtests.bench.__main__ import ROOT, commit, versions
+    from loadtests.bench.probe import machine
+    from loadtests.bench.table import tracing_line
+
     arguments = argparse.ArgumentParser(prog="python -m loadtests.bench.tracing")
-    arguments.add_argument("--ratio", type=float, default=0.01, help="of requests sampled (default: 0.01)")
-    arguments.add_argument("--pairs", type=int, default=5)
-    arguments.add_argument("--requests", type=int, default=768, help="in each half of a pair (default: 768)")
+    arguments.add_argument("--ratio", type=float, default=RATIO, help="of requests sampled (default: 0.01)")
+    arguments.add_argument("--pairs", type=int, default=Plan().tracing_pairs)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml")
     arguments.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/tracing-<date>.json)")
     asked = arguments.parse_args()
-    begun = time.monotonic()
+    begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    before, sha = machine(), commit()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="sluice-tracing-") as folder:
-        cost = measure(asked.config, Path(folder), asked.ratio, asked.pairs, asked.requests, asked.seed, say)
+        cost = tracing(asked.config, Path(folder), asked.pairs, asked.seed, say, asked.ratio)
+    alone = Alone(started, time.monotonic() - begun, sha, before, versions(), asked.seed, cost)
     out = asked.out or ROOT / "loadtests" / "results" / f"tracing-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    out.write_text(json.dumps(msgspec.to_builtins(cost), indent=1) + "\n", encoding="utf-8")
-    print(
-        f"requests/s with traces over without: {cost.requests_per_s.median:.3f} (bar {BAR}): {'met' if cost.met else 'missed'}"
-    )
-    print(f"front-end CPU per token: {cost.front_us.median:.3f}; {cost.received} bytes of spans; written to {out}")
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(alone), indent=1) + b"\n")
+    print(f"{tracing_line(cost)}; written to {out}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.arithmetic import paired_differences, paired_ratios, percentile, spread
+from loadtests.arithmetic import median_interval, paired_differences, paired_ratios, percentile, spread
 
 numbers = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 
@@ -38,3 +38,11 @@ def test_ratios_and_differences_are_taken_pair_by_pair():
 def test_a_missing_partner_is_an_error():
     with pytest.raises(ValueError, match="zip"):
         paired_ratios([1.0], [1.0, 2.0])
+
+
+def test_the_interval_of_a_median_is_the_tabulated_order_statistics():
+    """Conover, Practical Nonparametric Statistics: of 20 values the 6th and the 15th, of 24 the 7th and the 18th."""
+    assert median_interval(range(1, 21)) == (6, 15)
+    assert median_interval([*range(24, 0, -1)]) == (7, 18)
+    assert median_interval([1, 2, 3, 4, 5]) == (1, 5), "too few for the confidence"
+    assert median_interval([7]) == (7, 7)

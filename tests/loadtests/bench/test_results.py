@@ -8,8 +8,21 @@ from loadtests.arithmetic import spread
 from loadtests.bench.bars import bars, row
 from loadtests.bench.plan import BARE, COMPARISON, DOORS, HAPROXY, OWN, WAKING, WARM_UP, Plan, order, prompt_seed
 from loadtests.bench.probe import Shot, net_of_idle
-from loadtests.bench.results import SCHEMA, Bar, Batching, Equality, Noisy, Results, Sample, read, without_paths, write
+from loadtests.bench.results import (
+    SCHEMA,
+    Bar,
+    Batching,
+    Equality,
+    Noisy,
+    Results,
+    Sample,
+    Tracing,
+    read,
+    without_paths,
+    write,
+)
 from loadtests.bench.table import show
+from loadtests.bench.tracing import OFF, ON, compared
 from loadtests.load import Load
 from loadtests.processes import Memory
 from loadtests.roles import Role
@@ -69,6 +82,17 @@ def shots() -> list[Shot]:
     return found
 
 
+def measured() -> Tracing:
+    """Traces that cost one part in a hundred, on a machine whose speed halves from pair to pair."""
+    sides = [(OFF, 100.0, 40.0), (ON, 99.0, 40.4)]
+    pairs = [
+        sample("tracing", door, 64, pair, rate=rate / (1 + pair % 2), front_us=front_us, ttft_ms=5.0)
+        for pair in range(24)
+        for door, rate, front_us in sides
+    ]
+    return compared(pairs, 0.01, received=1000)
+
+
 def results() -> Results:
     made = shots()
     points = {(s.sample.door, s.sample.streams) for s in made}
@@ -90,6 +114,7 @@ def results() -> Results:
         rows=rows,
         bars=bars(samples),
         equality=[Equality("under load", 20, 1, [("a", "b")])],
+        tracing=measured(),
         noisy=Noisy(16, 4, 12, 160, [10.0, 12.0], [11.0, 12.0], [11.0, 12.0], spread([1.1, 1.0]), spread([1.0, 1.0])),
         batching=[Batching(64, 5000.0, 900.0, 100.0, 150.0), Batching(1, 500.0, 900.0, 100.0, 950.0)],
         samples=samples,
@@ -156,6 +181,18 @@ def test_a_role_that_used_less_than_at_idle_is_no_credit_to_the_others():
         Role.GCS: 0.0,
         Role.RAYLET: 0.0,
     }
+
+
+def test_what_traces_cost_is_told_with_the_interval_that_the_noise_leaves():
+    cost = measured()
+    assert cost.requests_per_s.median == pytest.approx(0.99)
+    assert cost.requests_interval == pytest.approx((0.99, 0.99))
+    assert cost.cpu.median == pytest.approx(60.4 / 60)
+    (bar,) = bars([], None, cost)
+    assert (bar.met, bar.aim_met, bar.bar) == (True, False, 0.98)
+    console = Console(record=True, width=200, file=io.StringIO())
+    show(results(), console)
+    assert "requests/s × 0.9900 (95 %: 0.9900 to 0.9900)" in console.export_text()
 
 
 @pytest.mark.parametrize("door", DOORS)
