@@ -1,5 +1,6 @@
 """The same arrivals in the simulator, with speeds and start-up times measured on this very Sluice."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
@@ -72,7 +73,9 @@ def simulate(
 ) -> Beside:
     """`looks` from the first arrival on; the simulated policy knows the start-up time, as the real one does by then."""
     given = tuple(arrival._replace(prompt=PROMPT_TOKENS) for arrival in arrivals)
-    setup = Setup(engine, startup_s, least=max(1, config.min_replicas), most=config.max_replicas, first=1)
+    setup = Setup(
+        engine, startup_s, least=max(1, config.min_replicas), most=config.max_replicas, first=1, deadline_s=math.inf
+    )
     policy = Sluice(config.model_copy(update={"startup_s": startup_s}))
     outcome = World(Trace("measured", given), setup, policy).run(sample=lambda _now: True)
     until = min(given[-1].at, looks[-1].at)

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -19,12 +20,11 @@ from loadtests.bench.probe import machine
 from loadtests.simulation.routing import ROOT, commit
 from loadtests.simulation.scaling import arrivals, plot, speeds, study, table
 from loadtests.simulation.scaling.arrivals import Arrival, Trace
+from loadtests.simulation.scaling.search import Setting
 from loadtests.simulation.scaling.speeds import Speeds
-from loadtests.simulation.scaling.world import Outcome
 
-SCHEMA = 1
+SCHEMA = 2
 PIPED_WIDTH = 190
-DRAWN = (study.OURS, study.RAY_TUNED, study.KEDA_TUNED, study.PERFECT)
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--faster", type=float, default=6.0, help="times as fast that rates pass (default: 6)")
     root.add_argument("--most", type=int, default=64, help="replicas at most")
     root.add_argument("--seed", type=int, default=1)
-    root.add_argument("--quick", action="store_true", help="coarser grids of settings for the others")
+    root.add_argument("--quick", action="store_true", help="only a coarse grid of settings for the others")
     root.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/scaling-<date>.json)")
     root.add_argument("--images", type=Path, help="folder of the pictures (default: beside the JSON file)")
@@ -78,30 +78,6 @@ def traces(given: argparse.Namespace) -> list[Trace]:
     return read
 
 
-def case(
-    trace: Trace, engine: Speeds, startup_s: float, given: argparse.Namespace, pool: ProcessPoolExecutor
-) -> tuple[study.Case, dict[str, Outcome]]:
-    best = pool.submit(study.perfect, trace, engine, startup_s, given.most, given.goal, given.asked)
-    running = [
-        pool.submit(study.run, trace, engine, startup_s, given.most, kind, policy)
-        for kind, policy in study.policies(given.most, quick=given.quick)
-    ]
-    done = [future.result() for future in running] + [(study.PERFECT, best.result())]
-    rows = [study.row(kind, outcome, given.goal) for kind, outcome in done]
-    shown = study.shown(rows, given.asked)
-    outcomes = {row.setting: outcome for row, (_, outcome) in zip(rows, done, strict=True)}
-    made = study.Case(
-        trace=trace.name,
-        requests=len(trace.arrivals),
-        startup_s=startup_s,
-        goal_s=given.goal,
-        settings=len(rows) - 2,
-        rows=shown,
-        verdict=study.compare(rows),
-    )
-    return made, {row.policy: outcomes[row.setting] for row in shown if row.policy in DRAWN}
-
-
 def main() -> None:
     given = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -115,14 +91,27 @@ def main() -> None:
         model, hardware, size = given.engine.split(",")
         engine = speeds.read(given.speeds, model, hardware, int(size))
     cases: list[study.Case] = []
+    rounds = study.QUICK_ROUNDS if given.quick else study.ROUNDS
     with ProcessPoolExecutor(given.processes) as pool:
         for trace in traces(given):
             for startup_s in map(float, given.startup.split(",")):
-                made, runs = case(trace, engine, startup_s, given, pool)
+                one = study.Given(trace, engine, startup_s, given.most, given.goal, given.asked)
+                made, runs = study.case(one, rounds, partial(_all, pool, one))
                 cases.append(made)
                 name = re.sub(r"[^a-z0-9]+", "-", trace.name.lower()).strip("-")
                 plot.draw(trace, startup_s, given.goal, runs, images / f"scaling-{name}-{startup_s:g}s.png")
-                console.print(f"{trace.name}, start-up {startup_s:g} s: done")
+                console.print(table.verdict(made))
+                _write(given, engine, started, cases, out)
+    table.show(cases, console)
+    console.print(f"written to {out}")
+    sys.exit(int(given.strict and not all(each.verdict.held for each in cases)))
+
+
+def _all(pool: ProcessPoolExecutor, one: study.Given, settings: list[Setting]) -> list[study.Row]:
+    return list(pool.map(partial(study.tried, one), settings))
+
+
+def _write(given: argparse.Namespace, engine: Speeds, started: str, cases: list[study.Case], out: Path) -> None:
     results = Results(
         schema=SCHEMA,
         started=started,
@@ -136,9 +125,6 @@ def main() -> None:
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    table.show(cases, console)
-    console.print(f"written to {out}")
-    sys.exit(int(given.strict and not all(each.verdict.held for each in cases)))
 
 
 if __name__ == "__main__":

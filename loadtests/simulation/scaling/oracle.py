@@ -8,7 +8,7 @@ true one may lie a little below.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from loadtests.simulation.scaling.arrivals import Trace
 from loadtests.simulation.scaling.policies import Plan
@@ -16,25 +16,30 @@ from loadtests.simulation.scaling.speeds import Speeds
 from loadtests.simulation.scaling.world import Outcome, Setup, World
 
 WINDOWS_S = (10.0, 30.0, 60.0)
-LOWEST, HIGHEST, STEPS = 0.7, 1.9, 7
+LOWEST, HIGHEST, PART = 0.7, 1.9, 0.01
 
 
-def best(trace: Trace, setup: Setup, attainment: Callable[[Outcome], float], asked: float) -> Outcome:
-    """The cheapest run that attains what is asked for; if none does, the one that attains most."""
-    found: list[Outcome] = []
+def best(trace: Trace, setup: Setup, attainment: Callable[[Outcome], float], asked: Sequence[float]) -> list[Outcome]:
+    """For each attainment that is asked for the cheapest run; if none reaches it, the one that attains most."""
+    tried: list[tuple[float, Outcome]] = []
     for window_s in WINDOWS_S:
-        work = demand(trace, setup.speeds, window_s)
-        low, high = LOWEST, HIGHEST
-        for _ in range(STEPS):
-            middle = (low + high) / 2
-            outcome = run(trace, setup, [each * middle for each in work], window_s)
-            found.append(outcome)
-            if attainment(outcome) >= asked:
-                high = middle
-            else:
-                low = middle
-    enough = [outcome for outcome in found if attainment(outcome) >= asked]
-    return min(enough, key=lambda one: one.replica_s) if enough else max(found, key=attainment)
+        work, here = demand(trace, setup.speeds, window_s), dict[float, tuple[float, Outcome]]()
+        for wanted in asked:
+            while True:
+                low = max((factor for factor, one in here.items() if one[0] < wanted), default=LOWEST)
+                high = min((factor for factor, one in here.items() if one[0] >= wanted), default=HIGHEST)
+                if high - low <= PART:
+                    break
+                middle = (low + high) / 2
+                outcome = run(trace, setup, [each * middle for each in work], window_s)
+                here[middle] = (attainment(outcome), outcome)
+        tried += here.values()
+    return [_cheapest(tried, wanted) for wanted in asked]
+
+
+def _cheapest(tried: Sequence[tuple[float, Outcome]], wanted: float) -> Outcome:
+    enough = [outcome for attained, outcome in tried if attained >= wanted]
+    return min(enough, key=lambda one: one.replica_s) if enough else max(tried, key=lambda one: one[0])[1]
 
 
 def demand(trace: Trace, speeds: Speeds, window_s: float) -> list[float]:

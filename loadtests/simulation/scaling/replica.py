@@ -16,26 +16,32 @@ NEVER = float("inf")
 
 
 class Job:
-    __slots__ = ("arrival", "first_at", "started_at")
+    """`expected`: tokens of its answer as guessed on arrival. Times are -1 before they come, infinite if they never will."""
+
+    __slots__ = ("arrival", "expected", "first_at", "started_at")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
+        self.expected = 0
         self.started_at = self.first_at = -1.0
 
 
 class Replica:
-    """Ready at `ready_at`; `draining` ones take no new work; `gone_at` once they have ended it."""
+    """Ready at `ready_at`; `draining` ones take no new work; `gone_at` once they have ended it. `ended` are lengths of the answers
+    that came to their end, until somebody takes them out.
+    """
 
     def __init__(self, speeds: Speeds, asked_at: float, ready_at: float, *, measured: bool) -> None:
         self.asked_at, self.ready_at = asked_at, ready_at
         self.draining = False
         self.gone_at: float | None = None
         self.requests = 0
+        self.ended: list[int] = []
         self.waiting_tokens = 0
         self.version = 0
         self._speeds = speeds
         self._throughput = Throughput(speeds.slots) if measured else None
-        self._running: list[tuple[float, int]] = []
+        self._running: list[tuple[float, int, int]] = []
         self._prompts: deque[Job] = deque()
         self._steps = 0.0
         self._rate = 0.0
@@ -53,6 +59,11 @@ class Replica:
         if self._prefilled_at == NEVER:
             self._prefill(now)
 
+    @property
+    def queued(self) -> int:
+        """Requests that wait for the prompt before theirs."""
+        return max(0, len(self._prompts) - 1)
+
     def next_at(self) -> float:
         ends = self._at + (self._running[0][0] - self._steps) / self._rate if self._running else NEVER
         return min(ends, self._prefilled_at)
@@ -66,13 +77,14 @@ class Replica:
             self.waiting_tokens -= job.arrival.prompt
             self._number += 1
             if job.arrival.output > 1:
-                heapq.heappush(self._running, (self._steps + job.arrival.output - 1, self._number))
+                heapq.heappush(self._running, (self._steps + job.arrival.output - 1, self._number, job.arrival.output))
             else:
                 self.requests -= 1
+                self.ended.append(job.arrival.output)
             self._prefill(now)
             return job
         while self._running and self._running[0][0] <= self._steps + 1e-6:
-            heapq.heappop(self._running)
+            self.ended.append(heapq.heappop(self._running)[2])
             self.requests -= 1
         if self._prefilled_at == NEVER:
             self._decode()

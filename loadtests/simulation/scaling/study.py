@@ -1,71 +1,56 @@
-"""One case (a trace and a start-up time): all policies on it, baselines with every setting of a grid, and how ours compares.
+"""One case (a trace and a start-up time): all policies on it, and how ours compares.
 
-"Best tuned" is meant against us: of all settings of all baselines, chosen with hindsight on the very trace and start-up time, the
-cheapest that misses no more than we do, and of those no dearer than us the one that misses least. Ours has its defaults everywhere.
+"Best tuned" is meant against us: all settings of all baselines, chosen with hindsight on the very trace and start-up time
+(search.py), and lines between the best of them (verdict.py). Ours has its defaults everywhere.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from gateway.config.autoscaling import Autoscaling
 from loadtests.arithmetic import percentile
-from loadtests.simulation.scaling import oracle
+from loadtests.simulation.scaling import oracle, search
 from loadtests.simulation.scaling.arrivals import Trace
 from loadtests.simulation.scaling.policies import Keda, RayServe, Sluice
+from loadtests.simulation.scaling.search import Setting
 from loadtests.simulation.scaling.speeds import Speeds
+from loadtests.simulation.scaling.verdict import Verdict, compare
 from loadtests.simulation.scaling.world import Outcome, Policy, Setup, World
 
-SAVING, MISSES, ORACLE = 0.85, 0.5, 1.3
 BEGINNING_S = 300.0
-OURS, RAY, RAY_TUNED, KEDA, KEDA_TUNED, PERFECT = (
+ROUNDS, QUICK_ROUNDS = 12, 1
+OURS, RAY, RAY_TUNED, KEDA, KEDA_TUNED, PERFECT, PERFECT_AS_SURE = (
     "Sluice",
     "Ray Serve, defaults",
     "Ray Serve, tuned",
     "KEDA, defaults",
     "KEDA, tuned",
     "oracle",
+    "oracle, as sure as ours",
 )
-RAY_GRID = ((12, 16, 24, 32, 40, 48, 56), (0, 30), (30, 120, 300, 600), (10, 30))
-KEDA_GRID = ((1, 3, 10), (5, 15), (60, 120, 300))
-QUICK_RAY_GRID = ((16, 24, 32, 48), (0, 30), (60, 300), (10,))
-QUICK_KEDA_GRID = ((1, 5), (5,), (120, 300))
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`attained`: share of requests whose first token came within the goal. `turns`: ups that followed downs and the reverse."""
+    """`attained`: share of requests whose first token came within the goal; those `refused` are late, but not in the percentiles.
+    `turns`: ups that followed downs and the reverse.
+    """
 
     policy: str
     setting: str
     attained: float
     ttft_p50_s: float
     ttft_p99_s: float
+    refused: int
     replica_hours: float
     ups: int
     downs: int
     turns: int
 
 
-class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`hours`: ours over those of the cheapest baseline that misses no more (None: none does). `misses`: ours over those of the
-    baseline that misses least at no more replica-hours (None: none is as cheap). `oracle`: our replica-hours over its.
-    """
-
-    hours: float | None
-    misses: float | None
-    oracle: float
-
-    @property
-    def held(self) -> bool:
-        cheaper = self.hours is None or self.hours <= SAVING
-        surer = self.misses is None or self.misses <= MISSES
-        return (cheaper or surer) and self.oracle <= ORACLE
-
-
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`rows`: ours, baselines with their defaults and as tuned, the oracle. `settings`: how many were tried of baselines."""
+    """`rows`: ours, baselines with their defaults and as tuned, the oracles. `settings`: how many were tried of baselines."""
 
     trace: str
     requests: int
@@ -76,33 +61,33 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: Verdict
 
 
-Job = Callable[[], tuple[str, Outcome]]
+class Given(msgspec.Struct, frozen=True):
+    """`asked`: the share of requests in time that tuning aims at."""
 
+    trace: Trace
+    speeds: Speeds
+    startup_s: float
+    most: int
+    goal_s: float
+    asked: float
 
-def setup(trace: Trace, speeds: Speeds, startup_s: float) -> Setup:
-    """Everybody begins with as many replicas as the first minutes need: how a service is opened is not what is compared."""
-    windows = oracle.demand(trace, speeds, 60.0)[: int(BEGINNING_S / 60)]
-    return Setup(speeds, startup_s, first=max(1, math.ceil(sum(windows) / len(windows) / 0.8)))
-
-
-def policies(most: int, *, quick: bool) -> Iterator[tuple[str, Policy]]:
-    yield OURS, Sluice(Autoscaling(max_replicas=most))
-    yield RAY, RayServe()
-    yield KEDA, Keda()
-    for target, up, down, look_back in itertools.product(*(QUICK_RAY_GRID if quick else RAY_GRID)):
-        yield RAY_TUNED, RayServe(target, up, down, look_back)
-    for threshold, poll, down in itertools.product(*(QUICK_KEDA_GRID if quick else KEDA_GRID)):
-        yield KEDA_TUNED, Keda(threshold, poll, down)
+    @property
+    def setup(self) -> Setup:
+        """Everybody begins with as many replicas as the first minutes need: how a service is opened is not what is compared."""
+        windows = oracle.demand(self.trace, self.speeds, 60.0)[: int(BEGINNING_S / 60)]
+        first = max(1, math.ceil(sum(windows) / len(windows) / 0.8))
+        return Setup(self.speeds, self.startup_s, first=first, most=self.most)
 
 
 def row(kind: str, outcome: Outcome, goal_s: float) -> Row:
-    ttfts = outcome.ttfts
+    ttfts = [each for each in outcome.ttfts if math.isfinite(each)]
     return Row(
         policy=kind,
         setting=outcome.policy,
         attained=attained(outcome, goal_s),
         ttft_p50_s=percentile(ttfts, 0.5),
         ttft_p99_s=percentile(ttfts, 0.99),
+        refused=outcome.refused,
         replica_hours=outcome.replica_s / 3600,
         ups=outcome.ups,
         downs=outcome.downs,
@@ -114,38 +99,68 @@ def attained(outcome: Outcome, goal_s: float) -> float:
     return sum(ttft <= goal_s for ttft in outcome.ttfts) / len(outcome.ttfts)
 
 
-def compare(rows: list[Row]) -> Verdict:
-    """Of all rows of a case."""
-    [ours] = [each for each in rows if each.policy == OURS]
-    [perfect] = [each for each in rows if each.policy == PERFECT]
-    others = [each for each in rows if each.policy not in (OURS, PERFECT)]
-    as_sure = [each.replica_hours for each in others if each.attained >= ours.attained]
-    as_cheap = [1 - each.attained for each in others if each.replica_hours <= ours.replica_hours]
-    hours = ours.replica_hours / min(as_sure) if as_sure else None
-    misses = None
-    if as_cheap:
-        missed, theirs = 1 - ours.attained, min(as_cheap)
-        misses = missed / theirs if theirs else float(missed > 0) or 1.0
-    return Verdict(hours, misses, ours.replica_hours / perfect.replica_hours)
+def run(given: Given, policy: Policy) -> Outcome:
+    return World(given.trace, given.setup, policy).run()
 
 
-def tuned(rows: list[Row], kind: str, asked: float) -> Row:
-    """The cheapest setting that attains what is asked for, or the one that attains most."""
-    tried = [each for each in rows if each.policy == kind]
-    enough = [each for each in tried if each.attained >= asked]
-    return min(enough, key=lambda one: one.replica_hours) if enough else max(tried, key=lambda one: one.attained)
+def tried(given: Given, setting: Setting) -> Row:
+    kind = RAY_TUNED if setting.family == "ray" else KEDA_TUNED
+    return row(kind, run(given, setting.policy()), given.goal_s)
 
 
-def shown(rows: list[Row], asked: float) -> list[Row]:
-    single = {each.policy: each for each in rows if each.policy not in (RAY_TUNED, KEDA_TUNED)}
-    chosen = {kind: tuned(rows, kind, asked) for kind in (RAY_TUNED, KEDA_TUNED)}
-    return [(single | chosen)[kind] for kind in (OURS, RAY, RAY_TUNED, KEDA, KEDA_TUNED, PERFECT)]
+def tuned(rows: Sequence[Row], asked: float) -> Row:
+    """The cheapest that attains what is asked for, or the one that attains most."""
+    enough = [each for each in rows if each.attained >= asked]
+    return min(enough, key=lambda one: one.replica_hours) if enough else max(rows, key=lambda one: one.attained)
 
 
-def run(trace: Trace, speeds: Speeds, startup_s: float, most: int, kind: str, policy: Policy) -> tuple[str, Outcome]:
-    return kind, World(trace, setup(trace, speeds, startup_s)._replace(most=most), policy).run()
+def nearest(rows: Sequence[Row], ours: Row, asked: float) -> list[Row]:
+    """Whom to look around for better ones: as tuned, the cheapest as sure as ours, the surest as cheap."""
+    found = [tuned([each for each in rows if each.policy == kind], asked) for kind in (RAY_TUNED, KEDA_TUNED)]
+    found.append(tuned(rows, ours.attained))
+    cheap = [each for each in rows if each.replica_hours <= ours.replica_hours]
+    found.append(max(cheap, key=lambda one: one.attained) if cheap else min(rows, key=lambda one: one.replica_hours))
+    return found
 
 
-def perfect(trace: Trace, speeds: Speeds, startup_s: float, most: int, goal_s: float, asked: float) -> Outcome:
-    given = setup(trace, speeds, startup_s)._replace(most=most)
-    return oracle.best(trace, given, lambda outcome: attained(outcome, goal_s), asked)
+def ours(most: int) -> Sluice:
+    return Sluice(Autoscaling(max_replicas=most))
+
+
+def case(given: Given, rounds: int, run_all: Callable[[list[Setting]], list[Row]]) -> tuple[Case, dict[str, Outcome]]:
+    """And the runs to be drawn, by policy. `run_all` runs `tried`."""
+    mine = run(given, ours(given.most))
+    own = row(OURS, mine, given.goal_s)
+
+    def best(found: dict[Setting, Row]) -> list[Setting]:
+        by_row = {id(each): setting for setting, each in found.items()}
+        return [by_row[id(each)] for each in nearest(list(found.values()), own, given.asked)]
+
+    found = search.explore(run_all, best, rounds)
+    every = list(found.values())
+    untuned = [row(kind, run(given, policy), given.goal_s) for kind, policy in ((RAY, RayServe()), (KEDA, Keda()))]
+    perfect = oracle.best(
+        given.trace, given.setup, lambda outcome: attained(outcome, given.goal_s), (given.asked, own.attained)
+    )
+    perfects = [
+        row(kind, outcome, given.goal_s) for kind, outcome in zip((PERFECT, PERFECT_AS_SURE), perfect, strict=True)
+    ]
+    chosen = [tuned([each for each in every if each.policy == kind], given.asked) for kind in (RAY_TUNED, KEDA_TUNED)]
+    made = Case(
+        trace=given.trace.name,
+        requests=len(given.trace.arrivals),
+        startup_s=given.startup_s,
+        goal_s=given.goal_s,
+        settings=len(every) + len(untuned),
+        rows=[own, untuned[0], chosen[0], untuned[1], chosen[1], *perfects],
+        verdict=compare(point(own), map(point, [*every, *untuned]), *(each.replica_hours for each in perfects)),
+    )
+    drawn = {OURS: mine, PERFECT: perfect[0]}
+    for setting, each in found.items():
+        if each in chosen:
+            drawn[each.policy] = run(given, setting.policy())
+    return made, drawn
+
+
+def point(one: Row) -> tuple[float, float]:
+    return one.replica_hours, 1 - one.attained

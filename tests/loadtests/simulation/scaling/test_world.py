@@ -1,14 +1,18 @@
 """The simulator, on cases that can be reckoned by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from deployments.autoscaling.observation import Observation
-from loadtests.simulation.scaling import oracle, speeds, study
+from deployments.autoscaling.observation import EngineReading
+from gateway.admission.estimates import FIRST_COMPLETION
+from gateway.config.autoscaling import Autoscaling
+from loadtests.simulation.scaling import oracle, search, speeds, study
 from loadtests.simulation.scaling.arrivals import Arrival, Trace, copies, read, synthetic
 from loadtests.simulation.scaling.policies import Keda, Plan, Sluice
 from loadtests.simulation.scaling.speeds import Speeds
-from loadtests.simulation.scaling.study import KEDA, OURS, PERFECT, RAY, RAY_TUNED, Row, compare
-from loadtests.simulation.scaling.world import Setup, World
+from loadtests.simulation.scaling.study import Given
+from loadtests.simulation.scaling.world import BOUNDS, NEVER, Seen, Setup, World
 
 TWO = Speeds("two sequences", (0.1, 0.1, 0.2), ((0.0, 0.0), (1000.0, 1.0)))
 
@@ -64,50 +68,82 @@ def test_one_that_has_not_come_yet_is_called_off_first():
 
 
 def test_the_policy_sees_the_queue_and_the_engines():
-    seen: list[Observation] = []
+    seen: list[Seen] = []
 
     class Looks:
         name, measures = "looks", True
 
-        def target(self, observation: Observation, now: float) -> int:
+        def target(self, observation: Seen, now: float) -> int:
             seen.append(observation)
             return 1
 
     run(trace(*((0.0, 1000, 20) for _ in range(4))), Looks())
     assert seen[2].queue_requests == 2
-    assert seen[2].queue == (2000, 40)
-    assert seen[2].arrived == (4000, 80)
+    assert seen[2].queue == (2000, 2 * FIRST_COMPLETION), "how long answers will be, nobody can know"
+    assert seen[2].arrived == (4000, 4 * FIRST_COMPLETION)
+    assert seen[-1].arrived[1] == 4 * FIRST_COMPLETION
     assert seen[2].engines[0].requests == 2
     assert seen[2].oldest_s == pytest.approx(2.0)
     assert seen[2].engines[0].use > 0
 
 
+def test_answers_are_expected_to_be_as_long_as_those_that_have_ended():
+    given = trace((0.0, 10, 11), (30.0, 10, 11), (31.0, 10, 11))
+    expected: list[float] = []
+
+    class Looks:
+        name, measures = "looks", False
+
+        def target(self, observation: Seen, now: float) -> int:
+            expected.append(observation.arrived.completion)
+            return 1
+
+    run(given, Looks())
+    assert expected[1] == FIRST_COMPLETION
+    assert expected[-1] - expected[29] == pytest.approx(2 * (FIRST_COMPLETION + 11) / 2, abs=1)
+
+
+def test_who_waits_beyond_the_deadline_or_finds_the_queue_full_is_refused():
+    given = trace(*((0.0, 1000, 900) for _ in range(2)), *((1.0 + number / 1e4, 10, 2) for number in range(1100)))
+    outcome = run(given, fixed(1), deadline_s=60.0)
+    assert outcome.refused == 1100
+    assert outcome.ttfts.count(NEVER) == 1100
+    patient = run(given, fixed(1), deadline_s=NEVER)
+    assert patient.refused == 1100 - BOUNDS.max_requests
+    assert patient.ttfts[-1] == NEVER
+    assert study.attained(outcome, 3.0) == pytest.approx(2 / 1102)
+
+
+def test_our_policy_sees_the_world_as_late_as_the_deployed_one():
+    """Before any speed is known, somebody who has waited too long asks for one replica more than there are."""
+    policy, quiet = Sluice(Autoscaling(max_replicas=9), delay_s=3.0), Seen((EngineReading(1, 64),), 1)
+    crowd = replace(quiet, queue_requests=500, oldest_s=9.0)
+    assert [policy.target(quiet if second < 5 else crowd, float(second)) for second in range(9)] == [1] * 8 + [2]
+
+
 def test_every_request_is_answered_once_whoever_scales():
-    given = synthetic(seed=5, minutes=4)
-    engine = speeds.synthetic()
-    for kind, policy in study.policies(8, quick=True):
-        _, outcome = study.run(given, engine, 20.0, 8, kind, policy)
-        assert len(outcome.ttfts) == len(given.arrivals)
+    given = Given(synthetic(seed=5, minutes=4), speeds.synthetic(), 20.0, 8, 3.0, 0.99)
+    for policy in (study.ours(8), *(setting.policy() for setting in search.coarse()[::5])):
+        outcome = study.run(given, policy)
+        assert len(outcome.ttfts) == len(given.trace.arrivals)
         assert min(outcome.ttfts) > 0
         assert max(count for _, count in outcome.counts) <= 8
 
 
 def test_the_same_seed_gives_the_same_run():
-    given, engine = synthetic(seed=5, minutes=3), speeds.synthetic()
-    assert given == synthetic(seed=5, minutes=3) != synthetic(seed=6, minutes=3)
-    from gateway.config.autoscaling import Autoscaling
-
-    runs = [study.run(given, engine, 30.0, 9, OURS, Sluice(Autoscaling(max_replicas=9)))[1].ttfts for _ in range(2)]
-    assert runs[0] == runs[1]
+    given = Given(synthetic(seed=5, minutes=3), speeds.synthetic(), 30.0, 9, 3.0, 0.99)
+    assert given.trace == synthetic(seed=5, minutes=3) != synthetic(seed=6, minutes=3)
+    assert study.run(given, study.ours(9)).ttfts == study.run(given, study.ours(9)).ttfts
 
 
-def test_the_oracle_reaches_the_goal_with_less_than_enough_for_the_peak():
-    given, engine = synthetic(seed=2, minutes=6), speeds.synthetic()
-    setup = study.setup(given, engine, 10.0)
-    best = oracle.best(given, setup, lambda outcome: study.attained(outcome, 3.0), 0.99)
+def test_the_oracle_reaches_what_is_asked_with_less_than_enough_for_the_peak():
+    given = Given(synthetic(seed=2, minutes=3), speeds.synthetic(), 10.0, 64, 3.0, 0.99)
+    best, surer = oracle.best(given.trace, given.setup, lambda outcome: study.attained(outcome, 3.0), (0.99, 0.999))
     peak = max(count for _, count in best.counts)
-    always = World(given, setup._replace(first=peak), fixed(peak)).run()
+    always = World(given.trace, given.setup._replace(first=peak), fixed(peak)).run()
     assert study.attained(best, 3.0) >= 0.99
+    assert study.attained(surer, 3.0) >= 0.999
+    assert best.replica_s <= surer.replica_s
     assert best.replica_s < always.replica_s
 
 
@@ -116,36 +152,14 @@ def test_gaps_no_longer_than_a_start_are_filled():
     assert oracle.asked_for([1, 1, 3, 1], 10.0, 15.0) == [(0.0, 3), (10.0, 3), (20.0, 3), (30.0, 1)]
 
 
-def test_kedas_way_counts_who_waits_and_keeps_the_highest_wish():
+def test_kedas_way_counts_who_waits_anywhere_and_keeps_the_highest_wish():
     keda = Keda(threshold=5, poll_s=15, down_s=60)
-    assert keda.target(Observation((), 1, queue_requests=23), 0.0) == 5
-    assert keda.target(Observation((), 5, queue_requests=0), 5.0) == 5, "not asked before the next poll"
-    assert keda.target(Observation((), 5, queue_requests=0), 45.0) == 5
-    assert keda.target(Observation((), 5, queue_requests=0), 61.0) == 1
-
-
-def row(policy: str, attained: float, hours: float) -> Row:
-    return Row(policy, policy, attained, 0.1, 1.0, hours, 1, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("attained", "hours", "held"),
-    [
-        (0.995, 8.0, True),
-        (0.9949, 9.95, False),
-        (0.9951, 9.95, True),
-        (0.995, 10.5, False),
-        (0.99, 10.4, False),
-    ],
-)
-def test_the_bar_is_a_comparison_with_the_best_setting_of_all_others(attained, hours, held):
-    """A fifth cheaper than who is as sure; neither cheaper nor half the misses; surer than all but one at four times the price;
-    too far from the oracle's 8; worse in all.
-    """
-    others = [row(RAY, 0.999, 40.0), row(RAY_TUNED, 0.995, 10.0), row(RAY_TUNED, 0.99, 9.9), row(KEDA, 0.9, 7.0)]
-    verdict = compare([row(OURS, attained, hours), *others, row(PERFECT, 0.99, 8.0)])
-    assert verdict.oracle == pytest.approx(hours / 8.0)
-    assert verdict.held is held, verdict
+    assert keda.target(Seen((), 1, queue_requests=13, queued=10), 0.0) == 5
+    assert keda.target(Seen((), 5), 5.0) == 5, "not asked before the next poll"
+    assert keda.target(Seen((), 5), 45.0) == 5
+    assert keda.target(Seen((), 5), 61.0) == 1
+    busy = Seen((EngineReading(20, 64), EngineReading(20, 64)), 2, queue_requests=10)
+    assert Keda(threshold=10, running=True).target(busy, 0.0) == 5
 
 
 def test_speeds_are_read_by_columns_and_never_fall(tmp_path):
