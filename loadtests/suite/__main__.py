@@ -67,14 +67,18 @@ def chosen(arguments: argparse.Namespace) -> Preset:
     return preset
 
 
-def start(base: Path, folder: Path) -> tuple[Server, Target]:
-    """`base` with a tier for the over-limit tenant, and a budget of tokens for keys that have none."""
-    raw = yaml.safe_load(base.read_text(encoding="utf-8"))
+def prepared(raw: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with a tier for the over-limit tenant, and a budget of tokens for keys that have none."""
     raw.setdefault("gateway", {}).setdefault("admission", {}).setdefault("tiers", {}).update(METERED)
     default = raw.setdefault("limits", {}).setdefault("default", {})
     default["tokens"] = default.get("tokens") or [BUDGET]
+    return raw
+
+
+def start(base: Path, folder: Path) -> tuple[Server, Target]:
+    """Serves `base`, prepared, with a key for each kind of client."""
     file = folder / "base.yaml"
-    file.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    file.write_text(yaml.safe_dump(prepared(yaml.safe_load(base.read_text(encoding="utf-8")))), encoding="utf-8")
     server = start_sluice(file, folder / "sluice", haproxy=False)
     running = folder / "sluice" / "sluice.yaml"
     management = load(running).gateway.management

@@ -1,0 +1,61 @@
+"""`python -m loadtests.suite`: what a run must have measured, what becomes a baseline, and what it serves."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from gateway.config import load
+from loadtests.drive import ROOT
+from loadtests.suite import __main__ as command
+from loadtests.suite.gate import read_objectives
+from loadtests.suite.presets import PRESETS, SLO
+from loadtests.suite.session import Finding
+from tests.loadtests.suite.test_report import made
+
+LOCAL = ROOT / "configs" / "local.yaml"
+
+
+def test_every_objective_must_be_measured_but_tool_calls_where_no_agent_takes_part():
+    objectives = read_objectives(SLO)
+    everything = set(objectives.objectives)
+    needed = {name: command.required(objectives, PRESETS[name]) for name in ("mixed", "soak", "ramp", "trace")}
+    without = everything - {"tool_calls"}
+    assert needed == {"mixed": everything, "soak": everything, "ramp": without, "trace": without}
+
+
+def test_only_a_run_that_met_everything_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(command, "html", lambda *_: "")
+    results, run, samples = made(90)
+    met = msgspec.structs.replace(results, faults=[], verdicts=[])
+    arguments = command.parser().parse_args(["--save", "--out", str(tmp_path / "out")])
+    finding = Finding(run, samples, {}, [])
+    assert not command.publish(arguments, results, finding)
+    assert not (tmp_path / "results").exists()
+    assert (tmp_path / "out" / "report.html").exists()
+    assert not command.publish(command.parser().parse_args(["--out", str(tmp_path / "out")]), met, finding)
+    assert command.publish(arguments, met, finding)
+    assert len(list((tmp_path / "results").glob("suite-mixed-*.json"))) == 1
+
+
+def test_a_tree_that_differs_from_its_commit_is_no_baseline(monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setattr(command, "commit", lambda: "abc123+")
+    monkeypatch.setattr(sys, "argv", ["suite", "--save"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    assert "--save: the working tree differs" in capsys.readouterr().err
+
+
+def test_what_is_served_has_a_tier_for_who_asks_too_much_and_a_budget_for_everybody(tmp_path: Path):
+    raw = command.prepared(yaml.safe_load(LOCAL.read_text()))
+    (tmp_path / "sluice.yaml").write_text(yaml.safe_dump(raw))
+    config = load(tmp_path / "sluice.yaml")
+    assert config.gateway.admission.tiers["metered"].key_concurrency == 2
+    assert config.limits.default.tokens[0].limit >= 10**12
+    assert command.served(config.model_dump(mode="json"), "cpu") == "sluice-demo (demo:int8, int8-w8a8)"
+    own = {"limits": {"default": {"tokens": [{"scope": "tenant", "limit": 5, "per": "hour"}]}}}
+    assert command.prepared(own)["limits"] == own["limits"], "budgets of the configuration itself stay"
