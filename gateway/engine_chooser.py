@@ -56,7 +56,7 @@ class EngineChooser:
         choice = self._router.route(asked, self._snapshot(channels), now)
         assert choice is not None, "the pool offers none that cannot take it"
         flight.ticket = self._router.dispatched(asked, choice, now)
-        flight.choice = choice
+        flight.choice, flight.uncached = choice, flight.ticket.uncached_tokens
         return choice.index
 
     def began(self, flight: Flight, cached_tokens: int) -> None:

@@ -63,8 +63,8 @@ class ChannelSink(Protocol):
 
 class EngineChannel:
     """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream.
-    `prompt_tokens` were sent and are not prefilled yet, whole as the engine counts them; `prefill_tokens` of them are expected not to
-    be in its cache.
+    `prompt_tokens` are those of prompts not prefilled yet, whole as the engine counts them; `prefill_tokens` those of them that are
+    not expected in its cache.
     """
 
     def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink, stall_s: float) -> None:

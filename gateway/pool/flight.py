@@ -23,10 +23,10 @@ class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
     attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
-    `ticket` and `choice` are the chooser's own, and so is `uncached`: prompt tokens that the engine will have to compute; `rival` races for the first token, and whoever
-    gets none is withdrawn. `deaths`: of engines with it aboard, `blamed`: those of them it is suspected of; `gained`: tokens of the
-    present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it;
-    `leg` tells how its present attempt went.
+    `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt its engine must compute; `rival` races
+    for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard, `blamed`: those of them it is
+    suspected of; `gained`: tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was
+    one to have it; `leg` tells how its present attempt went.
     """
 
     request_id: str
@@ -92,8 +92,11 @@ class Flight:
 
     def start(self) -> None:
         """Its engine has prefilled it."""
-        assert self.channel is not None
         self.started = True
+        self._prefilled()
+
+    def _prefilled(self) -> None:
+        assert self.channel is not None
         self.channel.prompt_tokens -= self.prompt_tokens
         self.channel.prefill_tokens -= self.uncached
 
@@ -102,7 +105,7 @@ class Flight:
         if self.channel is not None:
             self.channel.requests -= 1
             if not self.started:
-                self.start()
+                self._prefilled()
                 if self.probe:
                     self.channel.breaker.probing = False
             self.channel = None

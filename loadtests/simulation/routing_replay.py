@@ -63,6 +63,7 @@ class _Event(NamedTuple):
 class _Gateway:
     policy: Policy
     views: list[Replica]
+    waiting: list[int]
     ended: int = 0
     generated: int = 0
 
@@ -92,7 +93,7 @@ class Replay:
         for number in range(setup.gateways):
             views = [self._view(engine) for engine in range(setup.replicas)]
             own = random.Random(f"{setup.seed}/{number}")
-            self._gateways.append(_Gateway(policy(views, own), views))
+            self._gateways.append(_Gateway(policy(views, own), views, [0] * setup.replicas))
         self._at(setup.report_s, lambda: self._report(setup.report_s))
         found = blocks = 0
         ttft, spent = [], []
@@ -134,9 +135,14 @@ class Replay:
         prefill = arrival.input_length if ticket is None else ticket.uncached_tokens
         view.own_prefill_tokens += prefill
         view.decode_tokens += round(guess)
+        gateway.waiting[chosen] += arrival.input_length
+        self._at(served.first_output_at, lambda: self._prefilled(gateway, chosen, arrival))
         self._at(served.first_output_at, lambda: self._started(gateway, view, prefill, served, ticket))
         self._at(served.ends_at, lambda: self._ended(gateway, view, arrival, round(guess)))
         return served, seconds
+
+    def _prefilled(self, gateway: _Gateway, engine: int, arrival: Arrival) -> None:
+        gateway.waiting[engine] -= arrival.input_length
 
     def _started(self, gateway: _Gateway, view: Replica, prefill: int, served: Served, ticket: Ticket | None) -> None:
         view.own_prefill_tokens -= prefill
@@ -150,15 +156,15 @@ class Replay:
         gateway.generated += arrival.output_length
 
     def _report(self, now: float) -> None:
-        """Every engine tells every gateway its requests and waiting prompt tokens. Between two reports they grow old."""
+        """Every engine tells every gateway its requests and waiting prompts, cached or not. Between two reports they grow old."""
         for engine in range(self._setup.replicas):
             views = [gateway.views[engine] for gateway in self._gateways]
             requests = sum(view.own_requests for view in views)
-            prefill = sum(view.own_prefill_tokens for view in views)
-            for view in views:
+            prompts = sum(gateway.waiting[engine] for gateway in self._gateways)
+            for gateway, view in zip(self._gateways, views, strict=True):
                 view.reported_at = now
                 view.others_requests = requests - view.own_requests
-                view.others_prefill_tokens = prefill - view.own_prefill_tokens
+                view.others_prefill_tokens = prompts - gateway.waiting[engine]
         sent, self._sent = self._sent, []
         for sender, engine_id, blocks in sent if self._setup.relayed else []:
             for gateway in self._gateways:
