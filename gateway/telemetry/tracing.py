@@ -5,6 +5,7 @@ nothing.
 """
 
 import random
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -34,7 +35,7 @@ from gateway.telemetry.record import Outcome, RequestRecord
 from gateway.telemetry.trace_context import Parent
 from gateway.telemetry.waterfall import Node, own_seconds, waterfall
 
-FLUSH_MS: Final = 5000
+CLOSE_S: Final = 5.0
 
 
 class _Ids(IdGenerator):
@@ -88,9 +89,12 @@ class Tracing:
         return True
 
     def close(self) -> None:
-        """Sends what has not been sent yet; blocks for some seconds at most."""
-        self._provider.force_flush(FLUSH_MS)
-        self._provider.shutdown()
+        """Sends what has not been sent yet, for CLOSE_S at most: the SDK itself waits for a receiver that says nothing, batch by
+        batch, for minutes.
+        """
+        closing = threading.Thread(target=self._provider.shutdown, name="spans-close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
     def _emit(self, record: RequestRecord, tree: Node, attributes: Mapping[str, Any]) -> None:
         wall = time.time_ns() - time.monotonic_ns()
