@@ -13,7 +13,7 @@ from gateway.audit.record import AuditError, Event
 from gateway.config import Config
 from gateway.config.guard import Level as LevelName
 from gateway.errors import ConfigError
-from gateway.guard.accounts import Accounts
+from gateway.guard.accounts import ACCOUNT, Accounts
 from gateway.guard.calibration import Calibration
 from gateway.guard.detector import Detector, DetectorSettings
 from gateway.guard.file_store import FileStore
@@ -54,7 +54,8 @@ class GuardFront:
         self._leaked: list[dict[str, Any]] = []
         levels = [level.label for level in Level if level > Level.OBSERVE]
         self._metrics = GuardMetrics(registry, config.tiers, levels, (*levels, EXCLUSION, *Denied), self._reading)
-        throttle = Throttle(self._settings.throttle.requests_per_minute, self._settings.throttle.concurrency)
+        allowed = self._settings.throttle
+        throttle = Throttle(allowed.requests_per_minute, allowed.concurrency, allowed.share)
         self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)
 
     @property
@@ -133,6 +134,7 @@ class GuardFront:
         keys = Counter(
             (self._metrics.tier(tiers.get(key, "")), verdict.level.label)
             for key, verdict in self._guard.flagged().items()
+            if not key.startswith(ACCOUNT)
         )
         leaked = dict.fromkeys(self._leaks.models, 0.0)
         for row in self._leaked:

@@ -29,7 +29,8 @@ class GuardTenant(Strict):
 class Throttle(Strict):
     """What a key at level `throttle` may do."""
 
-    requests_per_minute: float = Field(default=6.0, gt=0)
+    share: float = Field(default=0.25, gt=0, le=1, description="of the requests that the key sent before")
+    requests_per_minute: float = Field(default=6.0, gt=0, description="at most")
     concurrency: int = Field(default=2, ge=1)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.guard.accounts import Accounts
+from gateway.guard.accounts import ACCOUNT, Accounts, Families
 from gateway.guard.calibration import Calibration
 from gateway.guard.features import Features, Snapshot, features
 from gateway.guard.groups import STRANGERS, Groups, Kin, kin
@@ -20,9 +20,10 @@ from gateway.guard.marks import DIMENSIONS, Marker, Marks
 from gateway.guard.observation import Observation
 from gateway.guard.packing import Ledger
 from gateway.guard.profile import DAY_S, Profile
-from gateway.guard.response import Rules, Standing, aged, applied, moved
-from gateway.guard.rff import FEATURES, Kernel, Window
-from gateway.guard.score import carried_on, evidence, level_of, probed
+from gateway.guard.record import Record
+from gateway.guard.response import Rules, aged, applied, moved
+from gateway.guard.rff import Kernel, Window
+from gateway.guard.score import carried_on, evidence, level_of, probed, together
 from gateway.guard.twins import Twins
 from gateway.guard.verdict import CLEAR, Change, Level, Verdict
 
@@ -34,6 +35,8 @@ GROWN: Final = 1.25
 PAST_DECAY: Final = 0.8
 SHARED_LEAST: Final = 3
 FORGOTTEN_DAYS: Final = 60
+PACE_S: Final = 3600.0
+"""The least time that a key's pace is taken over."""
 
 
 class DetectorSettings(NamedTuple):
@@ -48,48 +51,6 @@ class DetectorSettings(NamedTuple):
     thresholds: Mapping[Level, float] = {}
 
 
-class Record:
-    """All that is known of one key."""
-
-    __slots__ = (
-        "carried",
-        "cleared",
-        "judged",
-        "judged_at",
-        "kin_of",
-        "others",
-        "past",
-        "peak",
-        "profile",
-        "standing",
-        "verdict",
-    )
-
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
-        self.past = Window(0.0, np.zeros(FEATURES, np.float32), 0.0)
-        self.carried = 0.0
-        self.standing = Standing()
-        self.verdict = CLEAR
-        self.peak = 0.0
-        self.judged = 0.0
-        self.judged_at = 0.0
-        self.kin_of: int | None = None
-        self.others: dict[str, Profile] = {}
-        self.cleared = 0.0
-
-    @property
-    def whole(self) -> Profile:
-        """Of all gateways."""
-        others = [profile for profile in self.others.values() if profile.day == self.profile.day]
-        if not others:
-            return self.profile
-        whole = Profile(self.profile.tenant, self.profile.day)
-        for profile in (self.profile, *others):
-            whole.merge(profile)
-        return whole
-
-
 class Detector:
     def __init__(
         self, settings: DetectorSettings | None = None, calibration: Calibration | None = None, secret: bytes = b""
@@ -99,6 +60,7 @@ class Detector:
         self.calibration = table._replace(thresholds={**table.thresholds, **self.settings.thresholds})
         self.accounts = Accounts(self.settings.links)
         self.records: OrderedDict[str, Record] = OrderedDict()
+        self._families = Families(self.accounts, Hasher(secret))
         self._marker = Marker(Hasher(secret))
         self._kernel = Kernel(DIMENSIONS)
         self.groups = Groups()
@@ -118,18 +80,24 @@ class Detector:
             self._take(each, marked, phi)
 
     def _take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32]) -> None:
-        record = self._record(seen)
+        record = self._record(seen.key, seen.tenant, seen.at)
         record.profile.take(seen, marks, phi)
-        account = self.accounts.of(seen.tenant)
+        account = self._families.of(seen.tenant)
+        shared = seen.tenant not in self.settings.trusted and len(self._families.keys(seen.tenant)) > 1
+        if shared:
+            self._record(account, account.removeprefix(ACCOUNT), seen.at).profile.take(seen, marks, phi)
+            self._dirty[account] = self._changed[account] = None
         hour = int(seen.at % DAY_S // 3600)
         self._hours[hour] += 1
         if seen.status < 400:
-            if self._twins.take(marks.simhash, account) is not None:
+            if self._twins.take(marks.simhash, seen.tenant) is not None:
                 record.profile.twin()
+            inner = self._families.ident(seen.tenant)
             for template in marks.templates:
-                group = self.groups.of(template, account, record.profile.day)
-                if group is not None:
-                    group.take(account, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
+                for name, owner in ((template, seen.tenant), (template ^ inner, seen.key))[: 1 + shared]:
+                    group = self.groups.of(name, owner, record.profile.day)
+                    if group is not None:
+                        group.take(owner, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
         self._dirty[seen.key] = self._changed[seen.key] = None
 
     def due(self, now: float) -> list[str]:
@@ -165,8 +133,17 @@ class Detector:
         """Of the running day, over all gateways."""
         record = self.records[key]
         whole = record.whole
-        found, part, record.kin_of = self._strongest(whole)
-        return features(whole, record.past, found, part)
+        found, part, record.kin_of = self._strongest(key, whole)
+        return features(whole, record.past, found, part, self._alike(key, whole.day))
+
+    def _alike(self, key: str, day: int) -> float:
+        """How many keys of one size would have shared this subject's traffic: 1 for a key."""
+        if not key.startswith(ACCOUNT):
+            return 1.0
+        keys = self._families.keys(key.removeprefix(ACCOUNT))
+        counts = [self.records[each].requests(day) for each in keys if each in self.records]
+        squares = sum(count * count for count in counts)
+        return sum(counts) ** 2 / squares if squares else 1.0
 
     def snapshots(self) -> list[Snapshot]:
         """Of every key that was seen on its latest day."""
@@ -203,17 +180,26 @@ class Detector:
             return ()
         return tuple(self.groups.whole(record.kin_of).members)
 
-    def release(self, key: str, now: float) -> Change | None:
-        """Forgets the evidence of this day and of those before; None if nothing is known of the key."""
+    def release(self, key: str, now: float) -> list[Change]:
+        """Forgets the evidence of this day and of those before, of the key and of its account; of an account, of its keys too.
+        Empty if nothing is known of the key.
+        """
         record = self.records.get(key)
         if record is None:
-            return None
-        before, tenant = record.standing.level, record.profile.tenant
+            return []
+        tenant = record.profile.tenant
+        more = self._families.keys(tenant) if key.startswith(ACCOUNT) else (self._families.of(tenant),)
+        changes = [self._released(key, now)]
+        return changes + [self._released(each, now) for each in more if each in self.records]
+
+    def _released(self, key: str, now: float) -> Change:
+        record = self.records[key]
+        tenant = record.profile.tenant
         fresh = self.records[key] = Record(Profile(tenant, record.profile.day))
         fresh.cleared = now
         self._dirty.pop(key, None)
         self._changed[key] = None
-        return Change(key, tenant, before, CLEAR._replace(since=now), now, released=True)
+        return Change(key, tenant, record.standing.level, CLEAR._replace(since=now), now, released=True)
 
     def changed(self) -> list[str]:
         """The keys about which there is something new since the last time that this was asked."""
@@ -234,6 +220,7 @@ class Detector:
             past.total.astype(np.float32).tobytes(),
             record.cleared,
             record.profile.day * DAY_S,
+            record.pace,
         )
 
     def learn(self, key: str, told: Ledger, now: float) -> bool:
@@ -260,10 +247,10 @@ class Detector:
             record.past = told.window
         standing = aged(told.standing, rules, now)
         if (standing.level, standing.seen) > (record.standing.level, record.standing.seen):
-            record.standing = standing
+            record.standing, record.pace = standing, told.pace
         level = record.standing.level
         if level > record.verdict.level:
-            record.verdict = Verdict(level, applied(level, rules), 0.0, (), record.standing.since)
+            record.verdict = Verdict(level, applied(level, rules), 0.0, (), record.standing.since, record.pace)
         return record.verdict.level != before
 
     def merge(self, key: str, writer: str, profile: Profile) -> None:
@@ -276,14 +263,14 @@ class Detector:
     def rules(self, tenant: str) -> Rules:
         return self.settings.tenants.get(tenant, self.settings.rules)
 
-    def _record(self, seen: Observation) -> Record:
-        day = int(seen.at // DAY_S)
-        record = self.records.get(seen.key)
+    def _record(self, key: str, tenant: str, at: float) -> Record:
+        day = int(at // DAY_S)
+        record = self.records.get(key)
         if record is None:
-            record = self._new(seen.key, seen.tenant, day)
+            record = self._new(key, tenant, day)
         elif day > record.profile.day:
             self._end_day(record, day)
-        self.records.move_to_end(seen.key)
+        self.records.move_to_end(key)
         return record
 
     def _new(self, key: str, tenant: str, day: int) -> Record:
@@ -294,8 +281,16 @@ class Detector:
                 if not self.records[oldest].standing.level:
                     break
                 self.records.move_to_end(oldest)
-            self.records.popitem(last=False)
+            gone, evicted = self.records.popitem(last=False)
+            self._families.leave(gone, evicted.profile.tenant)
         record = self.records[key] = Record(Profile(tenant, day))
+        if not key.startswith(ACCOUNT):
+            self._families.join(key, tenant)
+            return record
+        # What the first key had sent before there was a second one.
+        first = self.records.get(next(iter(self._families.keys(tenant)), ""))
+        if first is not None and first.profile.day == day:
+            record.profile.merge(first.profile)
         return record
 
     def _end_day(self, record: Record, day: int) -> None:
@@ -319,28 +314,42 @@ class Detector:
         tenant = record.profile.tenant
         if tenant in self.settings.trusted:
             return []
+        account = self._families.of(tenant)
         rules = self.rules(tenant)
         found = evidence(self.features(key), record.carried, self.calibration)
         record.peak = max(record.peak, found.score - record.carried)
         found, reached = probed(found, level_of(found, self.calibration), record.profile.burst)
+        if key == account:
+            keys = [self.records[each].standing for each in self._families.keys(tenant) if each in self.records]
+            found, reached = together(found, reached, [each.level for each in keys if each.since > record.cleared])
         before, record.standing = record.standing, moved(record.standing, reached, rules, now)
         level = record.standing.level
-        record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, record.standing.since)
+        if before.level < Level.THROTTLE <= level:
+            record.pace = record.requests(record.profile.day) / max(PACE_S, now - record.profile.begun)
+        since, pace = record.standing.since, record.pace
+        record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, since, pace)
         if level == before.level:
             return []
+        if account in self.records:
+            self._dirty[account], self.records[account].judged_at = None, 0.0
         return [Change(key, tenant, before.level, record.verdict, now)]
 
-    def _strongest(self, profile: Profile) -> tuple[Kin, float, int | None]:
+    def _strongest(self, key: str, profile: Profile) -> tuple[Kin, float, int | None]:
         """Of the groups that the key belongs to with more than a request or two: its features, and the key's part in it."""
         best, part, where = STRANGERS, 0.0, None
-        account = self.accounts.of(profile.tenant)
+        inner, tenant = self._families.ident(profile.tenant), profile.tenant
         for template, use in profile.templates.uses.items():
             own = use.count - use.over
-            if own < SHARED_LEAST or not self.groups.has(template, account, profile.day):
+            if own < SHARED_LEAST:
                 continue
-            found = self._kin_of(template)
-            if _strength(found) * own > _strength(best) * part:
-                best, part, where = found, own, template
+            for name, owner in ((template, tenant), (template ^ inner, key)):
+                if not self.groups.has(name, owner, profile.day):
+                    continue
+                found = self._kin_of(name)
+                if name != template:
+                    found = found._replace(weight=max(found.instruction, found.reasoning))
+                if _strength(found) * own > _strength(best) * part:
+                    best, part, where = found, own, name
         return best, part, where
 
     def _kin_of(self, template: int) -> Kin:
@@ -356,4 +365,4 @@ class Detector:
 
 
 def _strength(found: Kin) -> float:
-    return found.accounts * found.novelty * found.kinship * found.evenness
+    return found.weight * found.accounts * found.novelty * found.kinship * found.evenness

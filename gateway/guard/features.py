@@ -34,6 +34,7 @@ class Features(NamedTuple):
     uniform: float = 0.0
     regular: float = 0.0
     hours: float = 0.0
+    rush: float = 0.0
     replayed: float = 0.0
     twins: float = 0.0
     pivot: float = 0.0
@@ -59,7 +60,7 @@ FAMILIES: Final = {
     "probing": ("probing", "edits", "refused"),
     "channel": ("scalars", "oracle", "bias_spread"),
     "sampling": ("several", "uniform"),
-    "timing": ("regular", "hours"),
+    "timing": ("regular", "hours", "rush"),
     "history": ("replayed", "pivot"),
     "copies": ("twins",),
     "ring": ("ring", "ring_words"),
@@ -70,10 +71,13 @@ LEAST: Final = 8.0
 SHORTEST_GAPS: Final = 16
 
 
-def features(profile: Profile, past: Window, kin: Kin, part: float) -> Features:
-    """`past` is the key's own traffic of earlier days, `kin` the strongest group that it belongs to, `part` its requests there."""
+def features(profile: Profile, past: Window, kin: Kin, part: float, keys: float = 1.0) -> Features:
+    """`past` is the key's own traffic of earlier days, `kin` the strongest group that it belongs to, `part` its requests there.
+
+    Of an account's traffic, `keys`: a large customer is no harvest, so what grows with size is what one key had on average.
+    """
     n = profile.get("requests")
-    shape = _shape(profile, n, past) if n >= LEAST else {}
+    shape = _shape(profile, n, past, keys) if n >= LEAST else {}
     return Features(
         **shape,
         probing=_weighted(profile, "probing"),
@@ -85,36 +89,41 @@ def features(profile: Profile, past: Window, kin: Kin, part: float) -> Features:
     )
 
 
-def _shape(profile: Profile, n: float, past: Window) -> dict[str, float]:
+def _shape(profile: Profile, n: float, past: Window, keys: float) -> dict[str, float]:
+    each = n / keys
     fresh = min(1.0, distinct.count(profile.texts) / n)
     topics = bits_set(profile.topics)
     used, changing = profile.templates.harvest()
+    volume = _log(profile.get("completion") / keys / 256)
     completion = profile.get("completion")
     ways = max(1.0, distinct.count(profile.samplings))
     return {
-        "novelty": fresh * _log(n),
-        "coverage": math.log(max(topics, 1)) / math.log(n) * _log(topics),
-        "template": changing * used / n * _log(used),
-        "volume": _log(completion / 256),
+        "novelty": fresh * _log(each),
+        "coverage": math.log(max(topics, 1)) / math.log(n) * _log(topics / keys),
+        "template": changing * used / n * _log(used / keys),
+        "volume": volume,
         "verbose": completion / n / 64,
-        "harvest": fresh * completion / n / 64 * _log(completion / 256),
+        "harvest": fresh * completion / n / 64 * volume,
         "instruction": _weighted(profile, "instruction"),
         "reasoning": _weighted(profile, "reasoning"),
-        "edits": _weighted(profile, "edits"),
-        "several": _weighted(profile, "several"),
-        "uniform": _log(n) / ways,
-        "regular": _regular(profile),
-        "hours": bits_set(profile.minutes) / 1440 * 4,
-        "replayed": _log(profile.get("replayed")) * profile.get("replayed") / max(1.0, profile.get("long_turns")),
-        "twins": _weighted(profile, "twins"),
-        "pivot": _pivot(profile.window, past),
+        "edits": _weighted(profile, "edits", keys),
+        "several": _weighted(profile, "several", keys),
+        "uniform": _log(each) / ways,
+        "regular": _regular(profile, keys),
+        "hours": bits_set(profile.minutes) / 1440 * 4 / keys,
+        "rush": fresh * profile.rush / keys / 1000,
+        "replayed": _log(profile.get("replayed") / keys)
+        * profile.get("replayed")
+        / max(1.0, profile.get("long_turns")),
+        "twins": _weighted(profile, "twins", keys),
+        "pivot": _pivot(profile.window, past, keys),
     }
 
 
 def _ring(kin: Kin, part: float) -> dict[str, float]:
     if not kin.accounts:
         return {}
-    many = _log(kin.accounts - 2) * _log(part) / 4
+    many = kin.weight * _log(kin.accounts - 2) * _log(part) / 4
     return {
         "ring": many * kin.novelty * kin.kinship * math.sqrt(kin.evenness),
         "ring_words": many * kin.novelty * max(kin.instruction, kin.reasoning),
@@ -128,21 +137,21 @@ def _log(count: float) -> float:
     return math.log2(1 + max(0.0, count))
 
 
-def _weighted(profile: Profile, name: str) -> float:
-    return profile.share(name) * _log(profile.get(name))
+def _weighted(profile: Profile, name: str, keys: float = 1.0) -> float:
+    return profile.share(name) * _log(profile.get(name) / keys)
 
 
-def _regular(profile: Profile) -> float:
+def _regular(profile: Profile, keys: float) -> float:
     """People's gaps spread over orders of magnitude; a clock's, and a load balancer's, do not."""
     gaps = profile.get("gaps")
     if gaps < SHORTEST_GAPS:
         return 0.0
     mean = profile.get("log_gaps") / gaps
     spread = math.sqrt(max(0.0, profile.get("log_gaps2") / gaps - mean * mean))
-    return max(0.0, 1 - spread / 1.5) * _log(gaps)
+    return max(0.0, 1 - spread / 1.5) * _log(gaps / keys)
 
 
-def _pivot(today: Window, past: Window) -> float:
+def _pivot(today: Window, past: Window, keys: float) -> float:
     if today.n < 32 or past.n < 32:
         return 0.0
-    return math.sqrt(max(0.0, discrepancy(today, past))) * _log(today.n)
+    return math.sqrt(max(0.0, discrepancy(today, past))) * _log(today.n / keys)

@@ -1,7 +1,7 @@
-"""Accounts that share a template: the traffic on it, taken out of all of theirs, is looked at as one.
+"""Tenants that share a template: the traffic on it, taken out of all of theirs, is looked at as one.
 
-A hydra deals one harvest out to many accounts and hides it in other traffic. The accounts look ordinary; what they share
-does not. For each template that three or more unlinked accounts use, a group keeps only the requests on that template:
+A hydra deals one harvest out to many tenants and hides it in other traffic. The tenants look ordinary; what they share
+does not. For each template that three or more of them use, a group keeps only the requests on that template:
 cover traffic falls away by itself. Of a popular tool's template, too, many accounts make use; but each in its own amount,
 for its own subject. So a group is judged by how alike its members are:
 
@@ -10,6 +10,10 @@ for its own subject. So a group is judged by how alike its members are:
     kinship    1 / F, F the variance between members' mean embeddings over what the variance within them explains:
                members who ask about the same things have F near 1 (a many-sample MMD test)
     synchrony  how much better members' hours agree with the group's than with everyone's
+
+Keys of one account are a group of their own for each template. They are alike by nature, a fleet behind a load balancer; so
+their likeness counts as far as they ask for instructions or reasoning. Links between tenants take nothing away: linked
+tenants are members like any others.
 """
 
 from collections import OrderedDict
@@ -49,7 +53,7 @@ class Member:
 
 @dataclass(slots=True)
 class Group:
-    """Members by account (a cluster of hard-linked tenants)."""
+    """Members by tenant, or by key within one account."""
 
     day: int
     members: dict[str, Member] = field(default_factory=dict)
@@ -93,7 +97,7 @@ class Group:
 
 
 class Kin(NamedTuple):
-    """A group's features; all zero while it is too small to tell anything."""
+    """A group's features; all zero while it is too small to tell anything. `weight`: what its members' likeness tells."""
 
     accounts: float = 0.0
     novelty: float = 0.0
@@ -103,6 +107,7 @@ class Kin(NamedTuple):
     instruction: float = 0.0
     reasoning: float = 0.0
     requests: float = 0.0
+    weight: float = 1.0
 
 
 STRANGERS: Final = Kin()

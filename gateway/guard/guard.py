@@ -8,6 +8,7 @@ and the highest standing of all counts until a release.
 """
 
 import logging
+import math
 import secrets
 import threading
 import time
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
+from gateway.guard.accounts import ACCOUNT
 from gateway.guard.detector import Detector
 from gateway.guard.observation import Observation
 from gateway.guard.sharing import Sharing
@@ -74,8 +76,15 @@ class Guard:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def verdict(self, key: str) -> Verdict:
-        return self._verdicts.get(key, CLEAR)
+    def verdict(self, key: str, tenant: str | None = None) -> Verdict:
+        """The key's own, or with a tenant named its account's, where that is VERIFY or above and more than the key's."""
+        own = self._verdicts.get(key, CLEAR)
+        if tenant is None:
+            return own
+        account = self._verdicts.get(ACCOUNT + self._detector.accounts.of(tenant), CLEAR)
+        if account.level < Level.VERIFY or account.level <= own.level or tenant in self._detector.settings.trusted:
+            return own
+        return account
 
     def observe(self, seen: Observation) -> None:
         """Never blocks; beyond the capacity a request is only counted."""
@@ -85,14 +94,18 @@ class Guard:
             self._queue.append(seen)
 
     def release(self, key: str) -> Level:
-        """What the key was at; nothing that was seen of it until now counts any more, here or at any other gateway."""
+        """What the key was at; nothing that was seen of it and its account until now counts any more, at any gateway. An account
+        is released with all its keys, under its name.
+        """
         with self._lock:
             now = self._clock()
             before = self.verdict(key).level
-            change = self._detector.release(key, now)
-            self._verdicts.pop(key, None)
-        if change is not None:
-            self._on_change(change)
+            changes = self._detector.release(key, now)
+            for change in changes:
+                self._verdicts.pop(change.key, None)
+        for change in changes:
+            if change.before or change.key == key:
+                self._on_change(change)
         return before
 
     def explain(self, key: str) -> dict[str, Any] | None:
@@ -135,8 +148,8 @@ class Guard:
                 self._closing.wait(IDLE_S)
 
     def _look(self) -> bool:
-        """At what is queued, for JUDGE_S at most."""
-        until = time.monotonic() + JUDGE_S
+        """At what is queued, for JUDGE_S at most, and at the end at all of it."""
+        until = math.inf if self._closing.is_set() else time.monotonic() + JUDGE_S
         looked = False
         while self._queue and time.monotonic() < until:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]

@@ -13,12 +13,9 @@ from gateway.guard.rff import Window
 from gateway.guard.templates import Templates, Use
 from gateway.guard.verdict import Level
 
-VERSION: Final = 2
-_ARRAYS: Final = tuple(
-    field.name
-    for field in fields(Profile)
-    if field.name not in ("tenant", "day", "squares", "templates", "begun", "last", "ring", "rung", "lately", "burst")
-)
+VERSION: Final = 3
+_OTHERS: Final = frozenset("tenant day squares templates begun last ring rung lately burst minute rush".split())
+_ARRAYS: Final = tuple(field.name for field in fields(Profile) if field.name not in _OTHERS)
 
 
 class Ledger(msgspec.Struct, array_like=True):
@@ -67,6 +64,7 @@ def packed(profile: Profile) -> bytes:
             profile.begun,
             profile.last,
             profile.burst,
+            profile.rush,
             arrays,
             uses,
         )
@@ -78,7 +76,7 @@ def unpacked(blob: bytes) -> Profile | None:
     version, *rest = msgspec.msgpack.decode(blob)
     if version != VERSION:
         return None
-    tenant, day, squares, begun, last, burst, arrays, uses = rest
+    tenant, day, squares, begun, last, burst, rush, arrays, uses = rest
     profile = Profile(tenant, day)
     for name, raw in zip(_ARRAYS, arrays, strict=True):
         fresh: Any = getattr(profile, name)
@@ -86,7 +84,7 @@ def unpacked(blob: bytes) -> Profile | None:
         if len(read) != len(fresh):
             return None
         setattr(profile, name, read.copy())
-    profile.squares, profile.begun, profile.last, profile.burst = squares, begun, last, burst
+    profile.squares, profile.begun, profile.last, profile.burst, profile.rush = squares, begun, last, burst, rush
     profile.templates = Templates(
         {key: Use(count, over, np.frombuffer(fresh, np.uint8).copy()) for key, count, over, fresh in uses}
     )

@@ -39,7 +39,7 @@ GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
 @dataclass(slots=True)
 class Profile:
     """`day` counts days since the epoch, UTC. `burst`: the most edits within BURST_S seconds; `lately`: which such time it is, and
-    the edits in it.
+    the edits in it. `rush`, `minute`: the same for tokens of answers within a minute.
     """
 
     tenant: str
@@ -61,6 +61,8 @@ class Profile:
     rung: int = 0
     lately: tuple[int, int] = (0, 0)
     burst: int = 0
+    minute: tuple[int, float] = (0, 0.0)
+    rush: float = 0.0
 
     def get(self, name: str) -> float:
         return float(self.counters[_AT[name]])
@@ -96,6 +98,9 @@ class Profile:
         )
         self.begun = self.begun or seen.at
         self._timing(seen.at)
+        this, tokens = int(seen.at // 60), float(seen.completion_tokens)
+        self.minute = (this, self.minute[1] + tokens if self.minute[0] == this else tokens)
+        self.rush = max(self.rush, self.minute[1])
         self._edits(marks.simhash, int(seen.at // BURST_S))
         self._history(marks)
         distinct.add(self.texts, marks.whole)
@@ -153,6 +158,7 @@ class Profile:
         self.begun = min(self.begun or other.begun, other.begun or self.begun)
         self.last = max(self.last, other.last)
         self.burst = max(self.burst, other.burst)
+        self.rush = max(self.rush, other.rush)
 
 
 def bits_set(bitmap: NDArray[np.uint8]) -> int:

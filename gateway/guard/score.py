@@ -4,6 +4,7 @@ A day's score alone misses who stays just below it for weeks. So each key has a 
 day S ← max(0, FADES · S + score - drift), and S counts towards the evidence of the days that follow.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway.guard.calibration import Calibration
@@ -14,8 +15,8 @@ TOP: Final = 3
 INDEPENDENT: Final = 2
 """From VERIFY on, so many families of evidence must speak for it."""
 SPEAKS: Final = 0.5
-BURST: Final = 50
-"""Edits of one text within BURST_S: three times the most that any honest key of the train and calibration parts has sent."""
+BURST: Final = 30
+"""Edits of one text within BURST_S: twice the most that any honest key of the train and calibration parts has sent."""
 FADES: Final = 0.7
 
 
@@ -65,6 +66,15 @@ def probed(found: Evidence, level: Level, burst: int) -> tuple[Evidence, Level]:
         return found, level
     reason = Reason("burst", 0.0, float(burst), float(BURST))
     return found._replace(reasons=(reason, *found.reasons[: TOP - 1])), max(level, Level.THROTTLE)
+
+
+def together(found: Evidence, level: Level, keys: Sequence[Level]) -> tuple[Evidence, Level]:
+    """An account is where two of its keys stand, if that is VERIFY or above: one alone may be stolen, or one user's."""
+    second = sorted(keys)[-2] if len(keys) > 1 else Level.OBSERVE
+    if second < Level.VERIFY or second <= level:
+        return found, level
+    held = Reason("keys_held", 0.0, float(sum(each >= second for each in keys)), 0.0)
+    return found._replace(reasons=(held, *found.reasons[: TOP - 1])), second
 
 
 def carried_on(carried: float, score: float, drift: float) -> float:

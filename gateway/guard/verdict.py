@@ -35,13 +35,16 @@ class Reason(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`level` is what the evidence says, `applied` what is done: less in shadow mode. `since`: seconds since the epoch."""
+    """`level` is what the evidence says, `applied` what is done: less in shadow mode. `since`: seconds since the epoch. `pace`: the
+    key's requests per second on the day that it was raised to THROTTLE or above, before that; 0 if that is not known.
+    """
 
     level: Level = Level.OBSERVE
     applied: Level = Level.OBSERVE
     score: float = 0.0
     reasons: tuple[Reason, ...] = ()
     since: float = 0.0
+    pace: float = 0.0
 
 
 CLEAR: Final = Verdict()

@@ -97,14 +97,14 @@ class Watch:
             return
         self._caller = caller
         guarding.tiers[caller.key_id] = caller.tier
-        verdict = self._verdict = guarding.guard.verdict(caller.key_id)
+        verdict = self._verdict = guarding.guard.verdict(caller.key_id, caller.tenant)
         if verdict.applied < Level.THROTTLE:
             return
         if verdict.applied >= Level.VERIFY:
             self._acted(verdict.applied.label, caller)
             error = Quarantined if verdict.applied is Level.QUARANTINE else VerificationRequired
             raise error(_SPEAK_TO_US, headers=[(REASON, error.__name__)])
-        wait_s = guarding.throttle.enter(caller.key_id, guarding.clock())
+        wait_s = guarding.throttle.enter(caller.key_id, guarding.clock(), verdict.pace)
         if wait_s is not None:
             self._acted(Level.THROTTLE.label, caller)
             raise RateLimited("Too many requests for this key.", retry_after=wait_s, headers=[(REASON, "guard")])

@@ -107,7 +107,7 @@ async def measure(folder: Path) -> tuple[float, float, float]:
     store, detector = FileStore(folder / "guard.sqlite"), Detector(secret=b"bench")
     guard = Guard(detector, store, lambda _change: None, 10 * REQUESTS * ROUNDS)
     leaks = LeakBudgets(store, Accounts(), 1.0, {}, "projection")
-    guarding = Guarding(GuardConfig(), guard, leaks, Throttle(6, 2), Quiet())
+    guarding = Guarding(GuardConfig(), guard, leaks, Throttle(6, 2, 0.25), Quiet())
     rounds, thread = [], []
     for number in range(ROUNDS):
         _spent.clear()

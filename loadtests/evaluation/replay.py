@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.guard.accounts import ACCOUNT
 from gateway.guard.detector import Detector
 from gateway.guard.features import Snapshot
 from gateway.guard.observation import Observation, shortened
@@ -77,6 +78,7 @@ class Replay:
         self.days: dict[tuple[str, int], KeyDay] = {}
         self.campaigns: dict[str, Campaign] = {}
         self.snapshots: list[Snapshot] = []
+        self._tenants: dict[str, str] = {}
         self._totals: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
 
     def run(
@@ -108,6 +110,7 @@ class Replay:
 
     def _count(self, call: Call, number: int) -> None:
         sender, tokens = call.sender, call.draft.completion_tokens
+        self._tenants[sender.key] = sender.tenant
         known = self.days.get((sender.key, number))
         if known is None:
             known = self.days[sender.key, number] = KeyDay(sender.key, number, sender.family, sender.attack)
@@ -116,13 +119,19 @@ class Replay:
         if not call.draft.harvest:
             return
         known.harvested += tokens
-        level = self.detector.verdict(sender.key).level
+        level = self._level(sender.key)
         for above in Level:
             if level < above:
                 known.before[above.label] = known.before.get(above.label, 0) + tokens
         totals = self._totals[sender.family]
         totals[0] += tokens
         totals[1] += tokens if level < Level.THROTTLE else 0
+
+    def _level(self, key: str) -> Level:
+        """With its account's, as at a gateway."""
+        account = self.detector.verdict(ACCOUNT + self._tenants[key]).level
+        own = self.detector.verdict(key).level
+        return max(own, account) if account >= Level.VERIFY else own
 
     def _judge(self, seen: Iterable[str], now: float, number: int, *, keep_snapshots: bool) -> None:
         self.detector.judge(now)
@@ -131,7 +140,7 @@ class Replay:
             if verdict.score > known.score:
                 known.score = verdict.score
                 known.reasons = [reason.feature for reason in verdict.reasons]
-            known.level = max(known.level, verdict.level)
+            known.level = max(known.level, self._level(key))
             if keep_snapshots:
                 self.snapshots.append(Snapshot(key, number, self.detector.features(key)))
         for family, (harvested, before) in self._totals.items():

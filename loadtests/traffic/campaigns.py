@@ -18,7 +18,7 @@ class Plan:
 
     `within_s`: seconds from the first to the last request of a day. `human`: sent in office hours, not around the clock;
     `forwarded`: the harvest is what real users asked of a product that sends it on, so that no single request differs from honest
-    chat.
+    chat. `one_tenant`: all keys are one account's.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Plan:
     within_s: float = DAY_S
     human: bool = False
     forwarded: bool = False
+    one_tenant: bool = False
     median_tokens: int = 420
     settings: Settings = _HOT
 
@@ -50,6 +51,7 @@ PLANS = (
     Plan("hydra, 90 % cover", attacks.templates, 100, 25, cover=0.9, human=True),
     Plan("slow drip", attacks.templates, 100, 26, days=5, human=True),
     Plan("hydra, adaptive", attacks.paraphrased, 100, 40, cover=0.5, human=True, median_tokens=150),
+    Plan("hydra of one tenant, 50 % cover", attacks.templates, 40, 100, cover=0.5, one_tenant=True),
     Plan("forwarded users", attacks.templates, 20, 60, human=True, forwarded=True),
     Plan("probing, at full speed", attacks.probing, 1, 1000, within_s=60.0, median_tokens=40),
     Plan("reasoning elicitation, at full speed", attacks.elicitation, 1, 400, within_s=60.0),

@@ -12,10 +12,10 @@ import httpx
 import psutil
 import pytest
 
-from gateway.guard.detector import Record
 from gateway.guard.file_store import FileStore
 from gateway.guard.packing import Ledger, packed_ledger
 from gateway.guard.profile import DAY_S, Profile
+from gateway.guard.record import Record
 from gateway.guard.sharing import LEDGER
 from gateway.guard.store import Row
 from gateway.guard.verdict import Level
@@ -108,10 +108,8 @@ def test_every_query_of_every_dashboard_returns_data(prometheus: Prometheus) -> 
 
 
 def test_no_alert_goes_off_while_all_is_well(prometheus: Prometheus) -> None:
-    quiet = [
-        series for series in prometheus.ask('ALERTS{alertstate="firing"}') if series["metric"]["severity"] == "page"
-    ]
-    assert quiet == []
+    """Nor is about to: a run is too short for those that take a minute."""
+    assert [series["metric"] for series in prometheus.ask('ALERTS{severity="page"}')] == []
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,23 @@ def test_a_release_is_not_undone_by_who_has_not_heard_of_it(tmp_path: Path) -> N
     store.close()
 
 
+def test_a_held_account_is_held_with_every_key_a_new_one_too_until_it_is_released(tmp_path: Path) -> None:
+    told = Collected()
+    whole = guard(FileStore(tmp_path / "g.sqlite"), told)
+    for each in observations(400):
+        for key in ("thief", "other"):
+            whole.observe(each._replace(key=key))
+    whole._look()
+    whole._judge(START + 9000)
+    whole._judge(START + 9040)
+    assert "account:of-thief" in whole.flagged()
+    assert whole.verdict("fresh", "of-thief").level >= Level.VERIFY
+    assert whole.verdict("fresh", "someone").level is Level.OBSERVE
+    assert whole.release("account:of-thief") >= Level.VERIFY
+    assert {change.key for change in told if change.released} == {"account:of-thief", "thief", "other"}
+    assert whole.verdict("thief", "of-thief").level is Level.OBSERVE
+
+
 def test_of_two_gateways_the_one_that_knows_less_never_lowers_a_level(tmp_path: Path) -> None:
     told = Collected()
     sides = [guard(FileStore(tmp_path / "g.sqlite"), told) for _ in range(2)]

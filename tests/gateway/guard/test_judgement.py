@@ -213,14 +213,13 @@ def test_release_forgets_and_what_comes_later_counts_again() -> None:
     detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
     harvest(detector, "thief", 400)
     detector.judge(START + 9000)
-    change = detector.release("thief", START + 9001)
-    assert change is not None
+    (change,) = detector.release("thief", START + 9001)
     assert change.released
     assert detector.verdict("thief").level is Level.OBSERVE
     assert detector.judge(START + 9100) == []
     harvest(detector, "thief", 400, START + 10_000)
     assert detector.judge(START + 20_000)
-    assert detector.release("nobody", START) is None
+    assert detector.release("nobody", START) == []
 
 
 def test_a_held_key_is_not_forgotten_for_one_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +256,35 @@ def test_keys_that_share_a_dealt_out_template_are_found_though_each_asks_little(
     assert len(together.kindred("h3")) >= 38
 
 
+def test_a_slow_key_that_is_throttled_gets_a_quarter_of_what_it_sent() -> None:
+    throttle, pace = Throttle(per_minute=6, concurrency=2, share=0.25), 100 / 86_400
+    let_in = 0
+    for turn in range(24 * 4):
+        if throttle.enter("h", turn * 900.0, pace) is None:
+            throttle.leave("h")
+            let_in += 1
+    assert 24 <= let_in <= 27
+    wait_s = throttle.enter("h", 24 * HOUR, pace)
+    assert wait_s is None or 0 < wait_s <= 4 / pace
+    fast = [throttle.enter("f", 0.0, 5.0) for _ in range(3)]
+    assert fast == [None, None, 1.0]
+
+
+def test_a_keys_pace_is_that_from_before_it_was_throttled() -> None:
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    for each in harvested("thief", 400):
+        detector.take(each)
+        detector.judge(each.at)
+    verdict = detector.verdict("thief")
+    assert verdict.level >= Level.THROTTLE
+    assert 0 < verdict.pace <= 1.05 / 20
+    detector.take(seen("one more", START + 20 * 400 + 600, "thief"))
+    detector.judge(START + 20 * 400 + 700)
+    assert detector.verdict("thief").pace == verdict.pace
+
+
 def test_a_throttled_key_gets_its_few_requests_and_no_more_at_a_time() -> None:
-    throttle = Throttle(per_minute=3, concurrency=2)
+    throttle = Throttle(per_minute=3, concurrency=2, share=1.0)
     assert throttle.enter("k", 0) is None
     assert throttle.enter("k", 0) is None
     assert throttle.enter("k", 0) == 1.0

@@ -1,4 +1,5 @@
 import re
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 
@@ -7,7 +8,7 @@ import pytest
 from loadtests.traffic import applications, attacks, batches, people
 from loadtests.traffic.call import DAY_S, Split
 from loadtests.traffic.campaigns import PLANS, Plan
-from loadtests.traffic.world import FAMILIES, World
+from loadtests.traffic.world import FAMILIES, FLEET, World
 
 
 def test_the_same_seed_gives_the_same_day_whatever_was_asked_before():
@@ -20,7 +21,7 @@ def test_the_same_seed_gives_the_same_day_whatever_was_asked_before():
 def test_a_day_is_in_order_and_holds_every_family():
     calls = World(Split.TEST, 1, per_family=1).day(2)
     assert [call.at for call in calls] == sorted(call.at for call in calls)
-    assert {call.sender.family for call in calls} == set(FAMILIES)
+    assert {call.sender.family for call in calls} == {*FAMILIES, "fleet of keys"}
     assert min(call.at for call in calls) >= 2 * DAY_S
     assert len(FAMILIES) >= 8
 
@@ -58,6 +59,20 @@ def test_forwarded_traffic_is_made_of_chat_alone():
     assert len(calls) == 120
     assert all(call.draft.harvest for call in calls)
     assert 0 < len(systems) <= 12
+
+
+def test_a_fleets_keys_are_one_tenants_and_share_its_work_evenly():
+    calls = [call for call in World(Split.TRAIN, 1, per_family=1).day(0) if call.sender.family == "fleet of keys"]
+    sent = Counter(call.sender.key for call in calls)
+    assert len(sent) == FLEET
+    assert len({call.sender.tenant for call in calls}) == 1
+    assert max(sent.values()) - min(sent.values()) <= 1
+
+
+def test_a_hydra_of_one_tenant_is_one_account():
+    plan = Plan("one", attacks.templates, 4, 5, one_tenant=True)
+    senders = World(Split.TRAIN, 1, per_family=0, plans=[plan]).senders
+    assert (len({each.key for each in senders}), len({each.tenant for each in senders})) == (4, 1)
 
 
 def test_history_repeats_answers_that_were_given():
