@@ -58,6 +58,8 @@ class ManagementApp:
         if self.console is not None and _is_console(path):
             return await self.console(scope, receive, send, reply)
         wanted = "metrics" if scope["method"] in ("GET", "HEAD") else "admin"
+        if wanted == "admin" and _from_another_site(scope["headers"]):
+            raise PermissionDenied("A page of another site may change nothing here.")
         if not is_loopback(self.host) and wanted not in self.authenticate(scope["headers"]).scopes:
             raise PermissionDenied(f"This key lacks the scope '{wanted}'.")
         if path == "/metrics":
@@ -68,6 +70,14 @@ class ManagementApp:
         if path == "/guard" or path.startswith("/guard/"):
             return await reply.json(200, json.dumps(await self.guard.answer(scope["method"], path)).encode())
         raise UnknownRoute("Management serves /livez, /readyz, /metrics, /status, /guard and /console.")
+
+
+def _from_another_site(headers: Headers) -> bool:
+    """Whether a browser says so. On loopback there is no key that a page of another site would lack."""
+    site, origin = header(headers, b"sec-fetch-site"), header(headers, b"origin")
+    if site not in (None, b"same-origin", b"none"):
+        return True
+    return origin is not None and origin.partition(b"://")[2] != header(headers, b"host")
 
 
 def _is_console(path: str) -> bool:

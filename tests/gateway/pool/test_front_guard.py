@@ -13,6 +13,7 @@ import pytest_asyncio
 from gateway.audit.verify import verify
 from gateway.auth.store import KeyStore
 from gateway.config import Config
+from gateway.guard.accounts import ACCOUNT
 from gateway.guard.packing import Ledger
 from gateway.guard.verdict import Level
 from loadtests.redis_server import RedisServer
@@ -112,6 +113,8 @@ def code(reply: httpx.Response) -> tuple[int, str]:
         (CHAT, LOGIT_BIAS),
         (CHAT, {"response_format": {"type": "json_object"}}),
         (CHAT, {"seed": 1}),
+        (CHAT, {"repetition_penalty": 1.3}),
+        (CHAT, {"min_tokens": 1, "stop_token_ids": [5]}),
         (COMPLETIONS, LOGIT_BIAS),
         (COMPLETIONS, {"structured_outputs": {"choice": ["a"]}}),
         (RESPONSES, LOGIT_BIAS),
@@ -206,6 +209,35 @@ async def test_a_held_key_is_refused_until_it_is_released(front: Guarded, level:
     assert front.key_id not in (await front.operator())["flagged"]
     with front.guard._lock:
         front.guard._detector.records.pop(front.key_id, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "OWN", "sec-fetch-site": "same-origin"}, 200),
+        ({}, 200),
+    ],
+)
+async def test_a_page_of_another_site_releases_nobody(front: Guarded, headers: dict[str, str], status: int) -> None:
+    own = {name: front.management if value == "OWN" else value for name, value in headers.items()}
+    async with httpx.AsyncClient(base_url=front.management, trust_env=False, headers=own) as http:
+        assert (await http.post("/guard/nobody/release")).status_code == status
+        assert (await http.get("/guard")).status_code == 200
+
+
+async def test_a_key_of_a_held_account_is_refused_though_nothing_was_seen_of_it(front: Guarded) -> None:
+    account = f"{ACCOUNT}t"
+    held = Ledger("t", int(Level.VERIFY), 0.0, 4e9, 0.0, 0.0, 0.0, bytes(512), 0.0, 0.0)
+    with front.guard._lock:
+        front.guard._detector.learn(account, held, 0)
+        front.guard._verdicts[account] = front.guard._detector.verdict(account)
+    assert code(await front.ask()) == (403, "verification_required")
+    assert (await front.operator(f"/guard/{account}/release", "POST"))["before"] == "verify"
+    assert (await front.ask(logprobs=False, top_logprobs=None)).status_code == 200
 
 
 async def test_ended_requests_are_seen_and_told_in_numbers(front: Guarded) -> None:
