@@ -17,6 +17,7 @@ from rich.console import Console
 from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
+from loadtests.bench.tracing import Sink
 from loadtests.chaos import network
 from loadtests.chaos.faults import FAULTS, QUICK, QUICK_FAULTS, Sizes
 from loadtests.chaos.kinds import GUARD
@@ -61,14 +62,18 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def tormented(base: Path, folder: Path, redis: str | None = None) -> Path:
-    """`base` with two engines, settings that suit a test, and limits that are counted and never reached."""
+def tormented(base: Path, folder: Path, redis: str | None = None, traces: str | None = None) -> Path:
+    """`base` with two engines, settings that suit a test, limits that are counted and never reached, and every request
+    traced to this address.
+    """
     raw = yaml.safe_load(base.read_text(encoding="utf-8"))
     raw["models"] = [raw["models"][0] | {"replicas": REPLICAS}]
     raw["models"][0]["engine"] = raw["models"][0].get("engine", {}) | ENGINE
     raw["gateway"] = raw.get("gateway", {}) | GATEWAY
     if redis is not None:
         raw["limits"] = {"redis": redis, "default": LIMITS}
+    if traces is not None:
+        raw["telemetry"] = {"traces": {"endpoint": traces, "protocol": "http", "ratio": 1}}
     raw["ray"] = raw.get("ray", {}) | {"dashboard": False}
     file = folder / "base.yaml"
     file.write_text(yaml.safe_dump(raw), encoding="utf-8")
@@ -92,9 +97,13 @@ def main() -> None:
         redis = start_redis(folder) if shutil.which("redis-server") else None
         if redis is not None:
             last.callback(stop_redis, redis)
+        sink = Sink()
+        last.callback(sink.close)
         say(f"starting Sluice with {REPLICAS} engines")
         server = start_sluice(
-            tormented(arguments.config, folder, redis.url if redis is not None else None), folder / "run", haproxy=False
+            tormented(arguments.config, folder, None if redis is None else redis.url, sink.url),
+            folder / "run",
+            haproxy=False,
         )
         try:
             target = Target(folder / "run" / "sluice.yaml", folder / "run" / "state", server.model, server.pids, redis)
@@ -105,6 +114,7 @@ def main() -> None:
         finally:
             say("stopping Sluice")
             server.stop()
+        say(f"{sink.received / 1e6:.1f} MB of traces were sent")
     names = {str(ROOT): ".", name: "<scratch>"}
     results = Results(
         schema=SCHEMA,

@@ -24,6 +24,8 @@ SLOW_CYCLE_S: Final = 0.2
 LONG: Final = 1900
 """Tokens of a stream that outlives two engines."""
 BURST_TOKENS: Final = 48
+UNDER_WAY_S: Final = 0.5
+"""Until streams that have begun are no newcomers to their engine any more."""
 STOCKTAKING_S: Final = 10.0
 """A new controller looks for the replicas that there are; those that it cannot recover, it replaces."""
 
@@ -198,19 +200,24 @@ async def kill_redis(scene: Scene) -> None:
 
 
 async def poison(scene: Scene) -> None:
-    """A request whose engine dies each time it is served. The other streams are hit by one death at most."""
+    """A request whose engine dies each time it is served: alone on the first; on the second beside others, all of them well under
+    way, so that nobody but it has been in two deaths.
+    """
     load, target = scene.load, scene.target
     load.hold()
     await load.settled()
     marked = asyncio.create_task(load.alone(once(target.model, "Tell me a very long story.", LONG, TENANTS[0])))
     try:
         first = await _serving(scene)
+        (second,) = [engine for engine in await target.engines() if engine.id != first.id]
+        send(core_of(first), signal.SIGKILL)
         load.release()
         await scene.mid_stream()
-        (second,) = [engine for engine in await target.engines() if engine.id != first.id and engine.state == "up"]
-        send(core_of(first), signal.SIGKILL)
-        await load.settled()
+        load.hold()
+        await asyncio.sleep(UNDER_WAY_S)
+        scene.in_flight = load.begun
         send(core_of(second), signal.SIGKILL)
+        load.release()
         scene.gone |= {first.id, second.id}
         answer = await marked
     finally:
@@ -232,26 +239,39 @@ async def _serving(scene: Scene) -> Engine:
 
 
 @dataclass(frozen=True)
+class Due:
+    """Refusals that are right under a fault and no failure: of whom, why (error codes), and at most what share of his answers."""
+
+    tenants: tuple[str, ...]
+    codes: tuple[str, ...]
+    most: float
+
+
+@dataclass(frozen=True)
 class Fault:
-    """`may_refuse`: the tenants to whom an honest refusal is right there, and no failure."""
+    """`moves`: streams must have gone on with another engine, or the fault has not struck."""
 
     title: str
     strike: Callable[[Scene], Awaitable[None]]
-    may_refuse: tuple[str, ...] = ()
+    due: Due = Due((), (), 0.0)
+    moves: bool = False
 
 
+FULL: Final = ("tenant_queue", "queue_full", "deadline_unreachable")
 FAULTS: Final[dict[str, Fault]] = {
-    "core": Fault("SIGKILL of an engine core", kill_core),
-    "replica": Fault("SIGKILL of an engine replica", kill_replica),
-    "stop-core": Fault("SIGSTOP of an engine core", stop_core),
-    "stop-replica": Fault("SIGSTOP of an engine replica", stop_replica),
-    "cut": Fault("its packets dropped", cut_channel),
+    "core": Fault("SIGKILL of an engine core", kill_core, moves=True),
+    "replica": Fault("SIGKILL of an engine replica", kill_replica, moves=True),
+    "stop-core": Fault("SIGSTOP of an engine core", stop_core, moves=True),
+    "stop-replica": Fault("SIGSTOP of an engine replica", stop_replica, moves=True),
+    "cut": Fault("its packets dropped", cut_channel, moves=True),
     "slow": Fault(f"an engine {SLOWER}x slower", slow_core),
     "redeploy": Fault("a rolling update", redeploy),
     "scale": Fault("one more engine, one less", scale),
-    "queue": Fault("a full queue", full_queue, may_refuse=TENANTS[:1]),
+    "queue": Fault("a full queue", full_queue, Due(TENANTS[:1], FULL, 0.95)),
     "controller": Fault("SIGKILL of Serve's controller", kill_controller),
-    "redis": Fault("death of Redis", kill_redis, may_refuse=TENANTS),
-    "poison": Fault("a request that kills its engine", poison, may_refuse=TENANTS),
+    "redis": Fault("death of Redis", kill_redis, Due(TENANTS, ("leak_budget_unknown",), 0.3)),
+    "poison": Fault(
+        "a request that kills its engine", poison, Due(TENANTS, (*FULL, "engine_unavailable"), 0.5), moves=True
+    ),
 }
 QUICK_FAULTS: Final = ("core", "stop-core", "queue", "redis")

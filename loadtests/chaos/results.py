@@ -8,12 +8,13 @@ import msgspec
 
 from loadtests.chaos.verdict import beyond_chance
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 class Row(msgspec.Struct, forbid_unknown_fields=True):
     """One fault, or the control. Counted are the requests that ended between the fault and the end of the last one that was in
     the air when all engines stood again. `compared`: answers that could be held against the reference run.
+    `moved`: times that a stream went on with another engine; `reasons`: of the refusals, by error code.
     """
 
     fault: str
@@ -28,6 +29,8 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
     longest_pause_ms: float = 0.0
     longest_answer_s: float = 0.0
     recovery_s: float = 0.0
+    moved: int = 0
+    reasons: dict[str, int] = {}
     notes: list[str] = []
     problems: list[str] = []
 

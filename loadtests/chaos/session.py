@@ -10,7 +10,7 @@ import msgspec
 import psutil
 
 from loadtests.chaos.answers import Answer
-from loadtests.chaos.faults import FAULTS, Fault, NotHere, Scene, Sizes
+from loadtests.chaos.faults import FAULTS, Due, Fault, NotHere, Scene, Sizes
 from loadtests.chaos.kinds import TENANTS, Item, with_logprobs, work
 from loadtests.chaos.load import Flight, Load
 from loadtests.chaos.results import Row
@@ -22,6 +22,7 @@ RECOVERY_S = 180.0
 ASKED_AGAIN = 3
 """Times that a request is asked again alone: it may itself fall to the other side of an earlier near tie."""
 EXAMPLES = 5
+NONE_DUE = Due((), (), 0.0)
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Session:
             for name in faults:
                 await self._torment(name, FAULTS[name], Scene(self.target, load, standing, self.sizes))
             await load.stop()
-            self._add(self.rows[-1], load, (), 0.0)
+            self._add(self.rows[-1], load, NONE_DUE, 0.0)
             await self._judge(load)
         finally:
             watch.cancel()
@@ -75,11 +76,12 @@ class Session:
         await scene.mid_stream()
         await asyncio.sleep(self.sizes.control_s)
         await load.settled()
-        self._count(row, scene, ())
+        self._count(row, scene, NONE_DUE)
 
     async def _torment(self, name: str, fault: Fault, scene: Scene) -> None:
         row = Row(name, fault.title)
         self.rows.append(row)
+        moved = await self._moved()
         try:
             await fault.strike(scene)
         except NotHere as reason:
@@ -94,35 +96,48 @@ class Session:
         except TimeoutError as exc:
             scene.problems.append(f"{exc}: {scene.standing.engines}")
         await scene.load.settled()
-        self._count(row, scene, fault.may_refuse)
+        row.moved = await self._moved() - moved
+        if fault.moves and not row.moved:
+            scene.problems.append("no stream went on with another engine")
+        self._count(row, scene, fault.due)
 
-    def _count(self, row: Row, scene: Scene, may_refuse: Sequence[str]) -> None:
+    async def _moved(self) -> int:
+        with contextlib.suppress(httpx.HTTPError):
+            return await self.target.moved()
+        return 0
+
+    def _count(self, row: Row, scene: Scene, due: Due) -> None:
         row.in_flight, row.notes, row.problems = scene.in_flight, scene.notes, scene.problems
-        self._add(row, scene.load, may_refuse, scene.struck_at)
+        self._add(row, scene.load, due, scene.struck_at)
         self.say(
             f"{row.title}: {row.in_flight} in flight, {row.completed} completed, {row.refused} refused, {row.failed} failed, "
             f"{sum(one is row for one, _ in self._differing)} differ, longest pause {row.longest_pause_ms:.0f} ms, "
             f"recovery {row.recovery_s:.1f} s" + "".join(f"\n{problem}" for problem in row.problems)
         )
 
-    def _add(self, row: Row, load: Load, may_refuse: Sequence[str], struck_at: float) -> None:
+    def _add(self, row: Row, load: Load, due: Due, struck_at: float) -> None:
         """Whatever has ended since the last count; what ended before this fault struck goes to the one before."""
         flights, self._counted = load.ended[self._counted :], len(load.ended)
         before = self.rows[self.rows.index(row) - 1]
-        refusable = FAULTS[before.fault].may_refuse if before.fault in FAULTS else ()
+        earlier = FAULTS[before.fault].due if before.fault in FAULTS else NONE_DUE
+        asked = 0
         for flight in flights:
             if flight.ended < struck_at and before is not row:
-                self._tally(before, flight, refusable)
+                self._tally(before, flight, earlier)
             else:
-                self._tally(row, flight, may_refuse)
+                self._tally(row, flight, due)
+                asked += flight.item.tenant in due.tenants
+        if row.refused > due.most * asked:
+            row.problems.append(f"{row.refused} of {asked} requests that may be refused here were")
 
-    def _tally(self, row: Row, flight: Flight, may_refuse: Sequence[str]) -> None:
+    def _tally(self, row: Row, flight: Flight, due: Due) -> None:
         answer = flight.answer
         assert answer is not None
         row.longest_pause_ms = max(row.longest_pause_ms, answer.pause_s * 1e3)
         row.longest_answer_s = max(row.longest_answer_s, flight.ended - flight.sent)
-        if answer.refused and flight.item.tenant in may_refuse:
+        if answer.refused in due.codes and flight.item.tenant in due.tenants:
             row.refused += 1
+            row.reasons[answer.refused] = row.reasons.get(answer.refused, 0) + 1
         elif not answer.complete:
             row.failed += 1
             if len(row.problems) < EXAMPLES:

@@ -7,6 +7,7 @@ from loadtests.chaos.results import Results, Row, flips_beyond_chance, unharmed
 
 COLUMNS = (
     "in flight",
+    "moved",
     "completed",
     "refused",
     "failed",
@@ -45,5 +46,5 @@ def _harmed(row: Row) -> bool:
 def _figures(row: Row) -> list[str]:
     if not row.completed:
         return [""] * len(COLUMNS)
-    counts = (row.in_flight, row.completed, row.refused, row.failed, row.altered, row.flipped)
+    counts = (row.in_flight, row.moved, row.completed, row.refused, row.failed, row.altered, row.flipped)
     return [*map(str, counts), f"{row.longest_pause_ms:.0f}", f"{row.longest_answer_s:.1f}", f"{row.recovery_s:.1f}"]

@@ -76,6 +76,10 @@ class Target:
         """First tokens that a second engine was asked for, since the gateway started."""
         return int((await self._model())["failover"]["hedged"])
 
+    async def moved(self) -> int:
+        """Streams that went on with another engine, since the gateway started. Raises httpx.HTTPError if none answers."""
+        return int((await self._model())["failover"]["moved"])
+
     async def _model(self) -> dict[str, Any]:
         state = RunState.read(self.state_dir)
         if state is None or not state.management:

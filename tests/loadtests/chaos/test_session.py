@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.chaos.answers import Answer, Choice
-from loadtests.chaos.faults import QUICK, Fault, NotHere, Scene
+from loadtests.chaos.faults import QUICK, Due, Fault, NotHere, Scene
 from loadtests.chaos.kinds import TENANTS, work
 from loadtests.chaos.load import Flight, Load
 from loadtests.chaos.session import Session
@@ -12,6 +12,7 @@ from loadtests.chaos.target import Standing, Target
 
 ITEMS = work("toy", 1, seed=1)
 GREEDY = next(item for item in ITEMS if item.kind == "greedy")
+NEVER = Due((), (), 0.0)
 REFERENCE = Answer({0: Choice("the cat", finish=["length"])}, usage=96)
 
 
@@ -47,14 +48,14 @@ def text(told: str) -> Answer:
     return Answer({0: Choice(told, finish=["length"])}, usage=96)
 
 
-async def struck(session: Session, scene: Scene, may_refuse=(), *answers: Answer, item=GREEDY):
+async def struck(session: Session, scene: Scene, due=NEVER, *answers: Answer, item=GREEDY, **more):
     """The row of a fault in whose time `answers` ended."""
 
     async def strike(_scene):
         for answer in answers:
             ended(scene, item, answer)
 
-    await session._torment("core", Fault("a fault", strike, may_refuse), scene)
+    await session._torment("core", Fault("a fault", strike, due, **more), scene)
     await session._judge(scene.load)
     return session.rows[-1]
 
@@ -71,7 +72,7 @@ def _all_well(monkeypatch):
 
 async def test_equal_different_and_broken_answers_are_told_apart(session, scene):
     broken = Answer(problem="no [DONE] at the end")
-    row = await struck(session, scene, (), text("the cat"), text("the dog"), text("the cow"), broken)
+    row = await struck(session, scene, NEVER, text("the cat"), text("the dog"), text("the cow"), broken)
     assert (row.completed, row.compared, row.flipped, row.altered, row.failed) == (3, 3, 1, 1, 1)
     assert row.problems == [
         "greedy: no [DONE] at the end",
@@ -81,22 +82,41 @@ async def test_equal_different_and_broken_answers_are_told_apart(session, scene)
 
 async def test_unseeded_answers_may_differ(session, scene):
     free = next(item for item in ITEMS if item.kind == "unseeded")
-    row = await struck(session, scene, (), text("anything"), item=free)
+    row = await struck(session, scene, NEVER, text("anything"), item=free)
     assert (row.completed, row.compared, row.altered) == (1, 0, 0)
 
 
 async def test_a_refusal_fails_unless_it_is_due(session, scene):
-    refusal = Answer(refused="tenant_queue")
-    due = await struck(session, scene, TENANTS, refusal)
-    assert (due.refused, due.failed) == (1, 0)
-    undue = await struck(session, scene, (), refusal)
+    due, refusal = Due(TENANTS, ("tenant_queue",), 0.5), Answer(refused="tenant_queue")
+    row = await struck(session, scene, due, refusal, text("the cat"))
+    assert (row.refused, row.reasons, row.failed, row.problems) == (1, {"tenant_queue": 1}, 0, [])
+    undue = await struck(session, scene, NEVER, refusal)
     assert (undue.refused, undue.failed, undue.problems) == (0, 1, ["greedy: refused: tenant_queue"])
 
 
+async def test_a_refusal_for_another_reason_fails(session, scene):
+    row = await struck(
+        session, scene, Due(TENANTS, ("tenant_queue",), 0.5), Answer(refused="overloaded"), text("the cat")
+    )
+    assert (row.refused, row.failed) == (0, 1)
+
+
+async def test_a_service_that_refuses_nearly_everything_fails(session, scene):
+    refusal = Answer(refused="tenant_queue")
+    row = await struck(session, scene, Due(TENANTS, ("tenant_queue",), 0.5), refusal, refusal, text("the cat"))
+    assert row.problems == ["2 of 3 requests that may be refused here were"]
+
+
+async def test_a_fault_that_must_move_streams_and_moves_none_has_not_struck(session, scene):
+    assert (await struck(session, scene, NEVER, text("the cat"))).problems == []
+    row = await struck(session, scene, NEVER, text("the cat"), moves=True)
+    assert row.problems == ["no stream went on with another engine"]
+
+
 async def test_what_ended_before_a_fault_is_the_doing_of_the_one_before(session, scene):
-    before = await struck(session, scene, (), text("the cat"))
+    before = await struck(session, scene, NEVER, text("the cat"))
     scene.load.ended.append(Flight(GREEDY, None, 0.0, scene.struck_at - 1, Answer(problem="late")))
-    row = await struck(session, scene, (), text("the cat"))
+    row = await struck(session, scene, NEVER, text("the cat"))
     assert (row.completed, row.failed) == (1, 0)
     assert (before.completed, before.failed) == (1, 1)
 
