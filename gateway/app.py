@@ -202,11 +202,16 @@ class GatewayApp:
         log.info("model_open", model=front.spec.name, max_model_len=front.accept.max_model_len)
 
     async def close(self) -> None:
-        """No new connections first (another gateway may share the port), then no new requests; `drain_s` at most for all of it."""
+        """Not ready first, so that load balancers send nobody new; then no new connections (another gateway may share the port),
+        then no new requests. `drain_s` at most for all of it.
+        """
+        gateway = self._config.gateway
+        lead_s = min(gateway.ready_lead_s, gateway.drain_s) if self._listeners else 0.0
         self.door.draining = True
+        await asyncio.sleep(lead_s)
         if self._listeners:
             self._listeners[1].stop_accepting()
-        await self.door.drain(self._config.gateway.drain_s)
+        await self.door.drain(gateway.drain_s - lead_s)
         for listener in reversed(self._listeners):
             await listener.stop()
         for task in self._tasks:

@@ -30,6 +30,12 @@ class Gateway(Strict):
     guard: Guard = Guard()
     engine_wait_s: float = Field(default=5.0, ge=0, description="how long a request may wait for a first engine")
     drain_s: float = Field(default=30.0, ge=0, description="how long a stopping gateway lets its streams run on")
+    ready_lead_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="how long a stopping gateway takes new connections after /readyz has turned; part of drain_s",
+    )
     keep_alive_s: int = Field(default=75, ge=1)
     debug_headers: bool = Field(default=False, description="answers tell in x-sluice-route why their engine was chosen")
 

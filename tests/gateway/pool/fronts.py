@@ -26,6 +26,7 @@ def config(
 ) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
     gateway: dict[str, Any] = {"listen": {"port": 0}, "management": {"port": 0}, "drain_s": 1, "engine_wait_s": 0.5}
+    gateway["ready_lead_s"] = 0
     gateway["failover"] = {"park_s": 1.5}
     gateway |= changes
     models = [{"name": SPEC.name, "checkpoints": checkpoint}]
