@@ -38,7 +38,11 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--split", type=str.upper, default="TEST", choices=[split.name for split in Split])
             one.add_argument("--calibration", type=Path, help="default: the packaged one")
             one.add_argument("--full", action="store_true", help="the slow drip at its length: 1,000 keys, 45 days")
-            one.add_argument("--attack-seeds", type=int, default=3, help="worlds for each attack (default: 3)")
+            one.add_argument(
+                "--first-seed", type=int, default=1000, help="fresh ones for a last judgement (default: 1000)"
+            )
+            one.add_argument("--attack-seeds", type=int, default=2, help="worlds for each attack at least (default: 2)")
+            one.add_argument("--attack-keys", type=int, default=20, help="of each attack at least (default: 20)")
     told = commands.add_parser("report", help="a JSON file of `judge` → docs/guard-evaluation.md and its plots")
     told.add_argument("file", type=Path)
     return root
@@ -62,9 +66,10 @@ def calibrate(arguments: argparse.Namespace, console: Console) -> None:
 def judge(arguments: argparse.Namespace, console: Console) -> None:
     begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
     split, table = Split[arguments.split], Calibration.load(arguments.calibration)
-    seeds = range(1000, 1000 + arguments.seeds)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     tasks = worlds.honest(split, seeds, arguments.tenants, arguments.days)
-    tasks += worlds.attacked(split, seeds[: arguments.attack_seeds], 2, full=arguments.full)
+    least, keys = arguments.attack_seeds, arguments.attack_keys
+    tasks += worlds.attacked(split, arguments.first_seed, least, keys, 1, full=arguments.full)
     outcomes = worlds.play_all(tasks, arguments.workers, console.print, table)
     alone = [day for outcome in outcomes if not outcome.task.plans for day in outcome.days]
     scores = [day.score for day in alone]

@@ -62,7 +62,13 @@ def honest(split: Split, seeds: Sequence[int], tenants: int, days: int, *, snaps
     return [Task(split, seed, tenants, days, snapshots=snapshots) for seed in seeds]
 
 
-def attacked(split: Split, seeds: Sequence[int], tenants: int, *, full: bool) -> list[Task]:
-    """Each campaign in a world of its own; `full` is the slow drip at its real length, with a thousand keys."""
+def attacked(split: Split, first: int, least: int, keys: int, tenants: int, *, full: bool) -> list[Task]:
+    """Each campaign in a world of its own, in `least` worlds, from the seed `first` on, and as many as bring `keys` of its keys.
+    `full` is the slow drip at its real length, with a thousand keys.
+    """
     plans = [replace(plan, keys=1000, days=DRIP_DAYS) if full and plan.name == "slow drip" else plan for plan in PLANS]
-    return [Task(split, seed, tenants, plan.days, (plan,)) for seed in seeds for plan in plans]
+    return [
+        Task(split, first + number, tenants, plan.days, (plan,))
+        for plan in plans
+        for number in range(max(least, -(-keys // plan.keys)))
+    ]
