@@ -5,7 +5,6 @@ streams' first and last outputs with their cached tokens, and once a second what
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -16,12 +15,12 @@ from rich.console import Console
 
 from loadtests.bench.probe import machine
 from loadtests.simulation import mooncake
+from loadtests.simulation.provenance import commit, write
 from loadtests.simulation.routing_cost import Cost, measure
 from loadtests.simulation.routing_policies import POLICIES
 from loadtests.simulation.routing_replay import Outcome, Replay, Setup
 from loadtests.simulation.routing_table import show
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = 1
 REPLICAS = (2, 4, 8)
 HIT_BAR, LOAD_BAR, COST_BAR_US = 0.35, 1.25, 50.0
@@ -72,15 +71,6 @@ def missed(outcomes: list[Outcome], cost: Cost) -> list[str]:
     return [text for text, held in told.items() if not held]
 
 
-def commit() -> str:
-    """With `+` where the router or the simulation differ from it."""
-    git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    paths = ["gateway/routing", "loadtests/simulation"]
-    changes = subprocess.run([*git, "status", "--porcelain", *paths], capture_output=True, text=True, check=False)
-    return (head.stdout.strip() or "unknown") + ("+" if changes.stdout.strip() else "")
-
-
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="python -m loadtests.simulation.routing")
     root.add_argument(
@@ -98,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    started, sha = time.strftime("%Y-%m-%dT%H:%M:%S%z"), commit()
+    started, sha = time.strftime("%Y-%m-%dT%H:%M:%S%z"), commit("gateway/routing", "loadtests/simulation")
     cost = measure()
     arrivals = mooncake.spread(mooncake.read(arguments.trace))
     outcomes = [
@@ -118,9 +108,7 @@ def main() -> None:
         outcomes=outcomes,
         missed=missed(outcomes, cost),
     )
-    out = arguments.out or ROOT / "loadtests" / "results" / f"routing-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    out = write(results, "routing", arguments.out)
     show(outcomes, results.ceiling, cost, console)
     for text in results.missed:
         console.print(f"[bold red]MISSED[/bold red] {text}")
