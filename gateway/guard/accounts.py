@@ -56,6 +56,10 @@ class Families:
     def keys(self, tenant: str) -> tuple[str, ...]:
         return tuple(self._keys.get(self.of(tenant), ()))
 
+    def shared(self, tenant: str) -> bool:
+        """Whether the account has more than one key."""
+        return len(self._keys.get(self.of(tenant), ())) > 1
+
     def join(self, key: str, tenant: str) -> None:
         self._keys.setdefault(self.of(tenant), {})[key] = None
 

@@ -83,7 +83,7 @@ class Detector:
         record = self._record(seen.key, seen.tenant, seen.at)
         record.profile.take(seen, marks, phi)
         account = self._families.of(seen.tenant)
-        shared = seen.tenant not in self.settings.trusted and len(self._families.keys(seen.tenant)) > 1
+        shared = seen.tenant not in self.settings.trusted and self._families.shared(seen.tenant)
         if shared:
             self._record(account, account.removeprefix(ACCOUNT), seen.at).profile.take(seen, marks, phi)
             self._dirty[account] = self._changed[account] = None
@@ -325,7 +325,8 @@ class Detector:
         before, record.standing = record.standing, moved(record.standing, reached, rules, now)
         level = record.standing.level
         if before.level < Level.THROTTLE <= level:
-            record.pace = record.requests(record.profile.day) / max(PACE_S, now - record.profile.begun)
+            sent = record.requests(record.profile.day) / self._alike(key, record.profile.day)
+            record.pace = sent / max(PACE_S, now - record.profile.begun)
         since, pace = record.standing.since, record.pace
         record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, since, pace)
         if level == before.level:

@@ -77,14 +77,14 @@ class Guard:
             self._thread.join(timeout_s)
 
     def verdict(self, key: str, tenant: str | None = None) -> Verdict:
-        """The key's own, or with a tenant named its account's, where that is VERIFY or above and more than the key's."""
+        """The key's own, or with a tenant named its account's, where that is VERIFY or above and does more than the key's."""
         own = self._verdicts.get(key, CLEAR)
         if tenant is None:
             return own
         account = self._verdicts.get(ACCOUNT + self._detector.accounts.of(tenant), CLEAR)
-        if account.level < Level.VERIFY or account.level <= own.level or tenant in self._detector.settings.trusted:
+        if account.level < Level.VERIFY or tenant in self._detector.settings.trusted:
             return own
-        return account
+        return max(own, account, key=lambda verdict: (verdict.applied, verdict.level))
 
     def observe(self, seen: Observation) -> None:
         """Never blocks; beyond the capacity a request is only counted."""
