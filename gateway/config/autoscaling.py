@@ -19,12 +19,12 @@ class Autoscaling(Strict):
     use: float = Field(default=1.0, gt=0, le=1, description="share of a full engine that is planned with")
     headroom: float = Field(default=0.1, ge=0, description="standard errors of the forecast that are kept free")
     spare: float = Field(
-        default=0.16, ge=0, description="share kept free for rises faster than a start, where starts are long"
+        default=0.2, ge=0, description="share kept free for rises faster than a start, where starts are long"
     )
     kv_use: float = Field(default=0.9, gt=0, le=1, description="share of the KV cache that is planned with")
     startup_s: float | None = Field(default=None, gt=0, description="until a new replica serves; null: measured")
     stabilization_s: float | None = Field(
-        default=None, ge=0, description="whose peak replicas are kept for; null: 30 s + 1.25 times the start-up"
+        default=None, ge=0, description="whose peak replicas are kept for; null: 30 s + half the start-up"
     )
     up_cooldown_s: float = Field(default=0.0, ge=0)
     down_cooldown_s: float = Field(default=15.0, ge=0)
