@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument(
         "--copies", default="1", help="of traces of requests: 1,4 replays each once, and laid over itself 4 times"
     )
+    root.add_argument("--lengths", type=Path, help="trace of requests whose lengths those of traces of rates have")
     root.add_argument("--scale", type=float, default=0.25, help="factor of traces of rates (default: 0.25)")
     root.add_argument("--faster", type=float, default=6.0, help="times as fast that rates pass (default: 6)")
     root.add_argument("--most", type=int, default=64, help="replicas at most")
@@ -69,6 +70,8 @@ def traces(given: argparse.Namespace) -> list[Trace]:
         return [arrivals.synthetic(given.seed)]
     read: list[Trace] = []
     lengths: tuple[Arrival, ...] = ()
+    if given.lengths is not None:
+        lengths = arrivals.read(given.lengths, given.scale, given.faster, given.seed).arrivals
     for file in given.traces:
         trace = arrivals.read(file, given.scale, given.faster, given.seed, lengths)
         requests = trace.name == file.stem
