@@ -1,10 +1,10 @@
-"""What was asked and answered, as the conventions' messages in JSON: redacted first, then cut to a size, then written. Pure."""
+"""What was asked and answered, as the conventions' messages in JSON: redacted, cut to a size, and only then written. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from gateway.telemetry.redaction import redacted_leaves
+from gateway.telemetry.redaction import redacted_leaves, redacted_start
 
 MOST_CHARS: Final = 16_384
 MOST_TOGETHER: Final = 65_536
@@ -79,28 +79,28 @@ def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _within(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Redacted, and from the latest on as many as find room."""
+    """From the latest on, as many as find room."""
     left, found = MOST_TOGETHER, []
     for message in reversed(messages):
         if left <= 0:
             break
         parts = []
         for part in message["parts"]:
-            told = redacted_leaves(part)
-            size = len(_json(told))
-            if size > (most := max(0, min(MOST_CHARS, left))):
-                told = _cut(told, most)
-            parts.append(told)
-            left -= min(size, most)
+            most = max(0, min(MOST_CHARS, left))
+            parts.append(_redacted(part, most))
+            left -= min(len(_json(part)), most)
         found.append({**message, "parts": parts})
     return found[::-1]
 
 
-def _cut(part: dict[str, Any], most: int) -> dict[str, Any]:
-    """A text loses its end; of anything else so much of its JSON is told as a text."""
-    whole = isinstance(part.get("content"), str)
-    text = part["content"] if whole else _json(part)
-    return {"type": part["type"] if whole else "text", "content": text[:most] + "…"}
+def _redacted(part: dict[str, Any], most: int) -> dict[str, Any]:
+    """A text that is too long loses its end, anything else all but its type."""
+    if part["type"] == "text" and isinstance(part.get("content"), str):
+        return {"type": "text", "content": redacted_start(part["content"], most)}
+    if len(_json(part)) > most:
+        return {"type": part["type"], "content": "…"}
+    told: dict[str, Any] = redacted_leaves(part)
+    return told
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,7 @@ EMAIL: Final = re.compile(r"(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]+
 NAMED: Final = r"(?:[_-]key|api[_-]?key|secret|token|passw(?:or)?d|passphrase|credential)"
 KEY: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*|\Z)"
     r"|\b(?:sk|pk|rk)[-_][\w-]{16,}"
     r"|\b(?:gh[opsru]_|github_pat_|xox[abprs]-|glpat-|hf_|AKIA|ASIA|AIza|ya29\.)[\w./+-]{12,}"
     r"|(?i:(?<=bearer )[\w.~+/-]{16,}=*)"
@@ -29,6 +29,8 @@ GROUP: Final = re.compile(r"\d+")
 CARD_DIGITS: Final = range(12, 20)
 PHONE: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \t\u00a0\u202f\-./()_]{0,2}\d){6,}(?!\w)")
 PARTED: Final = re.compile(r"\d[^\d]+\d")
+MARGIN: Final = 1024
+"""No secret of a known form is longer, but for those whose beginning is enough to know them."""
 NORTH_AMERICAN: Final = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")
 
 
@@ -40,9 +42,18 @@ def redacted(text: str) -> str:
     return PHONE.sub(_without_phone, text)
 
 
+def redacted_start(text: str, most: int) -> str:
+    """So many characters and an ellipsis, if there are more. A secret across the cut is taken out whole; the time that it takes
+    is bounded too.
+    """
+    cut = len(text) > most + MARGIN
+    told = redacted(text[: most + MARGIN])[:-MARGIN] if cut else redacted(text)
+    return told[:most] + "…" if cut or len(told) > most else told
+
+
 def redacted_leaves(value: Any) -> Any:
-    """A JSON-like value whose texts and numbers are redacted one by one, before anything has escaped or cut them; all that an
-    object keeps under the name of a secret is one.
+    """A JSON-like value whose texts and numbers are redacted one by one, before anything has escaped them; all that an object
+    keeps under the name of a secret is one.
     """
     match value:
         case str():

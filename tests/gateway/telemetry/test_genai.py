@@ -120,3 +120,9 @@ def test_what_is_too_long_is_cut_text_by_text_and_the_latest_is_told() -> None:
 def test_a_card_that_a_cut_would_halve_is_taken_out_first() -> None:
     body = {"messages": [{"role": "user", "content": "x" * (MOST_CHARS - 40) + " card 4111 1111 1111 1111"}]}
     assert "4111" not in content_attributes(asked(body))["gen_ai.input.messages"]
+
+
+def test_what_is_too_long_and_no_text_tells_its_type_alone() -> None:
+    body = {"messages": [{"role": "user", "content": [{"type": "image", "data": "A" * (MOST_CHARS + 1)}]}]}
+    (told,) = json.loads(content_attributes(asked(body))["gen_ai.input.messages"])
+    assert told["parts"] == [{"type": "image", "content": "…"}]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.telemetry.redaction import luhn, redacted, redacted_leaves
+from gateway.telemetry.redaction import MARGIN, luhn, redacted, redacted_leaves, redacted_start
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,22 @@ def test_a_card_in_any_part_of_a_structure_is_taken_out(value: object) -> None:
 def test_numbers_and_named_secrets_of_a_structure_are_redacted() -> None:
     value = {"card": 4111111111111111, "n": 5, "on": True, "api_key": "abc", "max_tokens": 100_000, "none": None}
     assert redacted_leaves(value) == value | {"card": "[card]", "api_key": "[key]"}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["4111 1111 1111 1111", "ada@example.org", "sk-proj-0123456789abcdefghij", f"eyJ{'h' * 20}.{'p' * 9000}.s"],
+)
+@pytest.mark.parametrize("cards", [0, 160])
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(secret: str, cards: int) -> None:
+    """However much shorter the redaction has made the text before it."""
+    most = 2000
+    for place in range(most + MARGIN - len(secret[:40]), most + MARGIN + 2, 3):
+        before = "4111111111111111; " * cards
+        told = redacted_start(before + "." * (place - len(before)) + " " + secret + " " + "x" * 99, most)
+        assert len(told) <= most + 1
+        assert told.endswith("…")
+        assert not any(secret[:size] in told for size in (4, len(secret)))
 
 
 @pytest.mark.parametrize("piece", ["a", "1", "1 ", "sk-___ ", "a@", "x=", "-----BEGIN PRIVATE KEY-----", "+1 (", "://"])
