@@ -104,6 +104,7 @@ class GatewayApp:
             on_cut=self._gate.on_cut,
             on_start=self._queues.started,
             known=names,
+            engine_in_s=self._engine_in_s,
             debug_headers=config.gateway.debug_headers,
         )
         self._metrics.gauge("sluice_requests_in_flight", "HTTP requests not yet ended.", lambda: self.door.in_flight)
@@ -266,6 +267,9 @@ class GatewayApp:
         if presented is None:
             raise Unauthenticated("No API key: send 'Authorization: Bearer <key>'.")
         return self._store.authenticate(presented, time.time())
+
+    def _engine_in_s(self, model: str) -> int:
+        return next(front.absence for front in self._fronts if front.spec.name == model).left_s(time.monotonic())
 
     def _read_queues(self) -> dict[str, QueueReading]:
         return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable
 
+from gateway.absence import Absence
 from gateway.admission.admission import Admission
 from gateway.admission.fair_queue import FairQueue
 from gateway.admission.ticket import Capacity, Policy, Priority
@@ -49,6 +51,7 @@ class ModelFront:
         self._on_poisoned = on_poisoned
         queue = FairQueue(_policy(settings, settings.admission.wake_s if spec.sleeps else 0.0), Capacity(0, 0))
         self.admission = Admission(queue, beat_s=settings.admission.keep_alive_s)
+        self.absence = Absence(time.monotonic())
         self._known = asyncio.Event()
         self.listed = asyncio.Event()
         if spec.sleeps:
@@ -77,6 +80,7 @@ class ModelFront:
     def _on_capacity(self) -> None:
         """What engines there are, or what other gateways have on them, has changed."""
         engines = self.pool.roster.usable
+        self.absence.note(time.monotonic(), there=bool(engines))
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences), prefill))

@@ -91,6 +91,7 @@ class Door:
     on_cut: Callable[[str, str, Meter], None] = lambda _reason, _path, _meter: None
     on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
     known: Sequence[str] = ()
+    engine_in_s: Callable[[str], int] = lambda _model: 5
     debug_headers: bool = False
     in_flight: int = field(default=0, init=False)
     draining: bool = field(default=False, init=False)
@@ -232,7 +233,7 @@ class Door:
 
     def _backend(self, name: object) -> Backend:
         if isinstance(name, str) and name in self.known and name not in self.backends:
-            raise NoEngine(f"'{name}' is starting: no engine has been there yet.", retry_after=5)
+            raise NoEngine(f"'{name}' is starting: no engine has been there yet.", retry_after=self.engine_in_s(name))
         if not isinstance(name, str) or name not in self.backends:
             raise ModelNotFound(
                 f"The model {name!r:.80} does not exist; GET /v1/models lists those served.", param="model"
@@ -254,7 +255,8 @@ class Door:
         if stream := admitted.body.get("stream") is True:
             context.beat = Beat(partial(SseWriter(reply).write, COMMENT), backend.admission.beat_s)
         if not await backend.ready(context.beat):
-            raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=5)
+            again_s = self.engine_in_s(backend.name)
+            raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=again_s)
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
             self.on_start(backend.name, ticket.priority, permit.waited_s)
             record.mark("render")

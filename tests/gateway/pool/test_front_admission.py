@@ -152,6 +152,7 @@ async def test_who_waits_outlasts_the_engines(front: Full) -> None:
     await soon(lambda: not front.backend.pool.available, 5)
     late = await ask(front.of("b"))
     assert (late.status_code, late.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert int(late.headers["retry-after"]) in range(30, 37), "what an engine's start may take, as none was seen yet"
     assert front.admission.waiting == 1
     await replacing
     await front.let_go()

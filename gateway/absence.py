@@ -1,0 +1,36 @@
+"""How long a model will still be without an engine, by how long it usually was. Pure; times are seconds of one monotonic clock."""
+
+import math
+
+FIRST_S = 30.0
+"""Before anything was seen: an engine's start with a small model."""
+SAFETY = 1.2
+NEW = 0.3
+BRIEF_S = 5.0
+LEAST_S, MOST_S = 1, 300
+
+
+class Absence:
+    """Begins without an engine. What a gateway sees first teaches nothing if it is brief: engines were there already."""
+
+    def __init__(self, now: float) -> None:
+        self._since: float | None = now
+        self._usual_s: float | None = None
+        self._is_first = True
+
+    def note(self, now: float, *, there: bool) -> None:
+        """Whether there is an engine from now on."""
+        if not there:
+            self._since = now if self._since is None else self._since
+        elif self._since is not None:
+            lasted, self._since = now - self._since, None
+            if not self._is_first or lasted >= BRIEF_S:
+                usual = lasted if self._usual_s is None else self._usual_s
+                self._usual_s = usual + NEW * (lasted - usual)
+            self._is_first = False
+
+    def left_s(self, now: float) -> int:
+        """Whole seconds, between LEAST_S and MOST_S. What takes longer than usual is taken to need as long again as it is late."""
+        elapsed = 0.0 if self._since is None else now - self._since
+        usual = SAFETY * (FIRST_S if self._usual_s is None else self._usual_s)
+        return min(max(LEAST_S, math.ceil(abs(usual - elapsed))), MOST_S)

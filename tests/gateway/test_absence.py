@@ -1,0 +1,47 @@
+"""When to come back to a model without engines."""
+
+from gateway.absence import FIRST_S, MOST_S, SAFETY, Absence
+
+
+def test_it_tells_what_is_left_of_the_usual_time() -> None:
+    absence = Absence(0.0)
+    absence.note(20.0, there=True)
+    absence.note(100.0, there=False)
+    assert [absence.left_s(now) for now in (100.0, 110.0, 123.5)] == [24, 14, 1]
+
+
+def test_nine_in_ten_who_come_back_then_find_an_engine() -> None:
+    absence, now, found, told = Absence(0.0), 0.0, 0, 0
+    for number in range(60):
+        lasts = 20.0 + number % 5
+        for asked in range(0, int(lasts), 4):
+            told += number > 0
+            found += number > 0 and asked + absence.left_s(now + asked) >= lasts
+        absence.note(now + lasts, there=True)
+        now += 1000
+        absence.note(now, there=False)
+    assert told > 200
+    assert found >= 0.9 * told
+
+
+def test_before_anything_was_seen_it_is_a_start() -> None:
+    assert Absence(0.0).left_s(0.0) == SAFETY * FIRST_S
+
+
+def test_a_gateway_that_finds_engines_running_learns_nothing_of_their_starts() -> None:
+    absence = Absence(0.0)
+    absence.note(0.7, there=True)
+    absence.note(60.0, there=False)
+    assert absence.left_s(60.0) == SAFETY * FIRST_S
+
+
+def test_what_is_late_is_not_promised_at_once_and_never_beyond_the_bound() -> None:
+    absence = Absence(0.0)
+    assert absence.left_s(96.0) == 60
+    assert absence.left_s(10_000.0) == MOST_S
+
+
+def test_repeated_word_that_none_is_there_begins_no_new_absence() -> None:
+    absence = Absence(0.0)
+    absence.note(10.0, there=False)
+    assert absence.left_s(30.0) == 6
