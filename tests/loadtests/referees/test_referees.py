@@ -1,11 +1,13 @@
 """What is made of the clients' words: GuideLLM's from the shortened report of a run against the toy server."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from loadtests.prompts import prompts
+from loadtests.referees import __main__ as command
 from loadtests.referees.__main__ import BARE, SLUICE, WAKING, clients, ratios
 from loadtests.referees.clients import Race, guidellm_row, ours
 from loadtests.referees.results import Row
@@ -13,8 +15,19 @@ from loadtests.servers import Server
 from tests.loadtests.toy_chat import serving
 
 
-def row(side: str, seed: int, rate: float, client: str = "ours") -> Row:
-    return Row(client, side, seed, 10, 0, rate, rate * 64, 1.0, 2.0, 1.0, 2.0)
+def row(side: str, seed: int, rate: float, client: str = "ours", failed: int = 0) -> Row:
+    return Row(client, side, seed, 10, failed, rate, rate * 64, 1.0, 2.0, 1.0, 2.0)
+
+
+def test_a_failed_request_fails_the_comparison_and_its_figures_are_kept(tmp_path, monkeypatch):
+    out = tmp_path / "referees.json"
+    monkeypatch.setattr(sys, "argv", ["referees", "--out", str(out)])
+    monkeypatch.setattr(command, "race_all", lambda *_: [row(BARE, 1, 10.0), row(SLUICE, 1, 9.0, failed=2)])
+    with pytest.raises(SystemExit, match="2 requests failed"):
+        command.main()
+    assert json.loads(out.read_bytes())["ratios"]["ours"]["median"] == 0.9
+    monkeypatch.setattr(command, "race_all", lambda *_: [row(BARE, 1, 10.0), row(SLUICE, 1, 9.0)])
+    command.main()
 
 
 def test_a_ratio_is_of_two_runs_of_one_round_whichever_came_first():
