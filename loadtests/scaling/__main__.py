@@ -24,7 +24,7 @@ from loadtests.scaling.course import BOUNDS_S, MODEL, SCALING, SLOTS, Place, Res
 from loadtests.scaling.plot import draw
 from loadtests.scaling.results import show, write
 from loadtests.scaling.share import Shares
-from loadtests.simulation.routing import ROOT
+from loadtests.simulation.provenance import ROOT
 
 START_S = 240.0
 

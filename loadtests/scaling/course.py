@@ -24,7 +24,7 @@ from loadtests.scaling.evidence import Evidence
 from loadtests.scaling.screenshot import TOKEN
 from loadtests.scaling.share import Shares
 from loadtests.scaling.watch import Answer, Look, Watch, send
-from loadtests.simulation.routing import commit
+from loadtests.simulation.provenance import commit
 from loadtests.simulation.scaling.arrivals import Arrival, poisson
 
 MODEL = "sluice-demo"

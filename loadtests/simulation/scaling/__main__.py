@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 
 from loadtests.bench.probe import machine
-from loadtests.simulation.routing import ROOT, commit
+from loadtests.simulation.provenance import ROOT, commit
 from loadtests.simulation.scaling import arrivals, plot, speeds, study, table
 from loadtests.simulation.scaling.arrivals import Arrival, Trace
 from loadtests.simulation.scaling.search import Setting
