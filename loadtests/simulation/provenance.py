@@ -10,10 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commit(*paths: str) -> str:
-    """With `+` where these folders differ from it."""
+    """With `+` where these folders, or without any the whole tree, differ from it."""
     git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
-    changes = subprocess.run([*git, "status", "--porcelain", *paths], capture_output=True, text=True, check=False)
+    changes = subprocess.run(
+        [*git, "status", "--porcelain", "--untracked-files=no", *paths], capture_output=True, text=True, check=False
+    )
     return (head.stdout.strip() or "unknown") + ("+" if changes.stdout.strip() else "")
 
 
