@@ -22,7 +22,7 @@ from rich.console import Console
 from deployments import environment
 from gateway.config import Config
 from loadtests.bench.probe import machine
-from loadtests.simulation.routing import ROOT, commit
+from loadtests.simulation.provenance import ROOT, commit
 
 ROUND, COMPILE = "--round", "SLUICE_STARTUP_COMPILE"
 IMPORTS, SETTINGS, CORE, FIRST = "imports", "configuration", "core process", "first request"
