@@ -177,8 +177,8 @@ class EngineChannel:
         raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
 
     def _note_pause(self) -> None:
-        """An engine closes the connection of a gateway that stood still for too long, and is as well as ever."""
-        if (now := time.monotonic()) - self._pinged_at > 2 * wire.HEARTBEAT_S:
+        """An engine closes the connection of a gateway that was silent for SILENCE_S, and is as well as ever."""
+        if (now := time.monotonic()) - self._pinged_at > wire.SILENCE_S - wire.HEARTBEAT_S:
             self._stood_still_at = now
 
     async def _talk(self, socket: zmq.asyncio.Socket) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 
 from deployments.demo_model import INT8
 from gateway.pool import leash, vllm_seam, wire
@@ -39,7 +40,12 @@ async def serve(name: str, gateway_key: str) -> None:
     )
     sys.stdout.write("CARD " + json.dumps(card.as_metadata()) + "\n")
     sys.stdout.flush()
-    await outlet.run()
+    try:
+        await outlet.run()
+    except Exception:  # noqa: BLE001  whatever ends it
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # as the deployment does: its sockets close at once
 
 
 if __name__ == "__main__":

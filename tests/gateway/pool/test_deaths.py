@@ -68,7 +68,7 @@ async def test_a_gateway_that_stood_still_blames_no_engine_for_what_it_finds(imp
     await told(gateway)
     first.task.cancel()
     first.outlet.close()
-    time.sleep(0.2)
+    time.sleep(0.3)
     await soon(lambda: "r" in second.core.requests, 5)
     (flight,) = gateway.pool._flights.values()
     assert flight.deaths == 0
