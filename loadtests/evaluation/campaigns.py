@@ -4,6 +4,8 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from msgspec.structs import replace as replace_row
+
 from gateway.guard.verdict import Level
 from loadtests.evaluation import statistics
 from loadtests.evaluation.worlds import Outcome, Task, play
@@ -19,10 +21,22 @@ HONEST = 2
 """Tenants of each family beside the attacker."""
 
 
-def rows(names: Collection[str], seed: int, *, full: bool) -> Iterator[Row]:
-    """Those named, with the guard on. Without it nothing stands between an attacker and the whole harvest, and nothing is left to
-    measure.
-    """
+def rows(names: Collection[str], seed: int, modes: Collection[Mode], *, full: bool) -> Iterator[Row]:
+    """Those named, once for each mode. The same requests are played in all; without the guard nobody looks at them."""
+    if not modes:
+        return
+    for row in _guarded(names, seed, full=full):
+        for mode in modes:
+            yield row if mode is Mode.GUARDED else _unguarded(row, mode)
+
+
+def _unguarded(row: Row, mode: Mode) -> Row:
+    """By definition, not by measurement: no other layer of either server asks what a request is like."""
+    measure = "100.0% of the harvest, by definition: nothing looks at it"
+    return replace_row(row, mode=str(mode), expected="wins", success=True, measure=measure, figures={}, stopped="")
+
+
+def _guarded(names: Collection[str], seed: int, *, full: bool) -> Iterator[Row]:
     plans = {plan.name: plan for plan in PLANS}
     if HYDRA in names:
         yield _hydra(plans["hydra, 50 % cover"], seed)

@@ -66,8 +66,7 @@ def main() -> None:
         )
         try:
             session.run(chosen, arguments.modes)
-            if Mode.GUARDED in arguments.modes:
-                session.rows += campaigns.rows(names, arguments.seed, full=arguments.full)
+            session.rows += campaigns.rows(names, arguments.seed, arguments.modes, full=arguments.full)
         except (KeyboardInterrupt, SystemExit):
             interrupted = True
         rows = _in_order(session.rows)

@@ -31,7 +31,8 @@ def contexts(count: int, vocabulary: int, seed: int) -> list[list[int]]:
     return [[rng.randrange(300, vocabulary) for _ in range(3)] for _ in range(count)]
 
 
-def _one_token(**more: Any) -> dict[str, Any]:
+def one_token(**more: Any) -> dict[str, Any]:
+    """The greedy choice after a prompt."""
     return {"max_tokens": 1, "temperature": 0} | more
 
 
@@ -44,7 +45,7 @@ async def steal_by_biased_logprobs(scene: Scene) -> Finding:
     texts = readable(scene.folder)
     prompts = contexts(true + 8, vocabulary, scene.seed)
     top = await _most_logprobs(scene, prompts)
-    plain = await _asked(scene, prompts, {"logprobs": 1})
+    plain = await in_batches(scene, prompts, {"logprobs": 1})
     references = [choice["logprobs"]["tokens"][0] for choice in plain]
     columns: list[list[float]] = []
     got = 0
@@ -52,7 +53,7 @@ async def steal_by_biased_logprobs(scene: Scene) -> Finding:
     for at in range(0, len(tokens), top - 1):
         ids = tokens[at : at + top - 1]
         bias = dict.fromkeys(map(str, ids), BIAS)
-        choices = await _asked(scene, prompts, {"logit_bias": bias, "logprobs": top})
+        choices = await in_batches(scene, prompts, {"logit_bias": bias, "logprobs": top})
         places = [choice["logprobs"]["top_logprobs"][0] for choice in choices]
         lifted = {texts[token] for token in ids}
         for token in ids:
@@ -81,7 +82,7 @@ async def steal_by_biased_logprobs(scene: Scene) -> Finding:
 async def _most_logprobs(scene: Scene, prompts: list[list[int]]) -> int:
     """TOP, or FEWER where that is refused."""
     try:
-        await _asked(scene, prompts[:1], {"logprobs": TOP})
+        await in_batches(scene, prompts[:1], {"logprobs": TOP})
     except Stopped:
         scene.target.forgive()
         return FEWER
@@ -93,8 +94,8 @@ async def steal_by_forced_tokens(scene: Scene) -> Finding:
     vocabulary, true = output_projection(scene.folder).shape
     prompts = contexts(true + SPARE, vocabulary, scene.seed)
     columns = []
-    for token in _spread(scene, true + SPARE):
-        choices = await _asked(scene, prompts, {"logit_bias": {str(token): FORCE}, "logprobs": 1})
+    for token in some_readable(scene, true + SPARE):
+        choices = await in_batches(scene, prompts, {"logit_bias": {str(token): FORCE}, "logprobs": 1})
         columns.append([choice["logprobs"]["token_logprobs"][0] for choice in choices])
     rank = hidden_size(np.array(columns).T)
     return Finding(
@@ -109,7 +110,7 @@ async def steal_by_halving(scene: Scene) -> Finding:
     vocabulary, true = output_projection(scene.folder).shape
     prompts = contexts(true + SPARE, vocabulary, scene.seed)
     texts = readable(scene.folder)
-    tokens = _spread(scene, true + SPARE)
+    tokens = some_readable(scene, true + SPARE)
     rows = np.zeros((len(prompts), len(tokens)))
     places = iter([(row, column) for row in range(len(prompts)) for column in range(len(tokens))])
 
@@ -134,18 +135,18 @@ async def _distance(scene: Scene, prompt: list[int], token: int, text: str) -> f
     low, high = 0.0, MOST_BIAS
     for _ in range(BITS):
         middle = (low + high) / 2
-        answer = await scene.target.ask(COMPLETIONS, _one_token(prompt=prompt, logit_bias={str(token): middle}))
+        answer = await scene.target.ask(COMPLETIONS, one_token(prompt=prompt, logit_bias={str(token): middle}))
         low, high = (low, middle) if answer["choices"][0]["text"] == text else (middle, high)
     return (low + high) / 2
 
 
-def _spread(scene: Scene, count: int) -> list[int]:
+def some_readable(scene: Scene, count: int) -> list[int]:
     """Some readable tokens."""
     return Random(scene.seed).sample(sorted(readable(scene.folder)), count)
 
 
-async def _asked(scene: Scene, prompts: list[list[int]], more: dict[str, Any]) -> list[dict[str, Any]]:
+async def in_batches(scene: Scene, prompts: list[list[int]], more: dict[str, Any]) -> list[dict[str, Any]]:
     """One choice per prompt, BATCH prompts to a request."""
     parts = [prompts[at : at + BATCH] for at in range(0, len(prompts), BATCH)]
-    answers = await scene.target.every((COMPLETIONS, _one_token(prompt=part, **more)) for part in parts)
+    answers = await scene.target.every((COMPLETIONS, one_token(prompt=part, **more)) for part in parts)
     return [choice for answer in answers for choice in sorted(answer["choices"], key=lambda one: one["index"])]

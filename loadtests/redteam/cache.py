@@ -1,6 +1,6 @@
 """R12: another tenant's secret out of the prefix cache.
 
-The victim sends a known form with one of a hundred secrets in it. The attacker sends all hundred: the one whose blocks are cached
+The victim sends a known form with one of twenty secrets in it. The attacker sends all twenty: the one whose blocks are cached
 says so in `cached_tokens`, or, where that is not told, by answering sooner. Each trial has a form of its own, so that nothing of
 the last one helps. Probing caches, too: each candidate can be asked but once.
 """
@@ -10,21 +10,25 @@ from random import Random
 from typing import Any
 
 from loadtests.proportion import interval
-from loadtests.redteam.attack import Finding, Scene
+from loadtests.redteam.attack import Finding, Mode, Scene
 from loadtests.redteam.target import COMPLETIONS, Target
 
-CANDIDATES = 100
-TRIALS = 5
+CANDIDATES = 20
+TRIALS, GUARDED_TRIALS = 10, 60
+"""An attack that must fail is tried oftener: what has not been seen in ten trials may well be there."""
 BLOCK = 32
-FORM, SECRET, REST = 2 * BLOCK, 2 * BLOCK, 20 * BLOCK
-"""Tokens before the secret, of it, and after it: all whole blocks, since only those are cached."""
+FORM, SECRET, REST = 2 * BLOCK, 2 * BLOCK, 56 * BLOCK
+"""Tokens before the secret, of it, and after it: all whole blocks, since only those are cached. The more come after it, the more
+time a hit saves.
+"""
 IDENTIFIED = 0.95
-SURELY = 10
+SURELY = 4
 """By time, which other work on the machine blurs: so many times as often as by chance, at the least that is likely."""
 
 
-async def find_secret(scene: Scene, trials: int = TRIALS, candidates: int = CANDIDATES) -> Finding:
+async def find_secret(scene: Scene, trials: int = 0, candidates: int = CANDIDATES) -> Finding:
     """Success: the secret named in 95 % of the trials, or, where only time tells, surely more often than by chance."""
+    trials = trials or (GUARDED_TRIALS if scene.mode is Mode.GUARDED else TRIALS)
     rng = Random(scene.seed)
     secrets = [_ids(rng, SECRET) for _ in range(candidates)]
     told = right = 0

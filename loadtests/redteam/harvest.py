@@ -25,10 +25,6 @@ TEMPLATES = (
 )
 QUERIES, CEILING, HELD_OUT = 600, 2400, 150
 BAR = 0.8
-TRIAL = 500
-"""Tokens a day of the attacker's tenant, as the configuration of the run has it. With 4,000 (28 answers) the student came to 90 %
-of its ceiling: what this teacher says under eight templates is soon learned, and no budget of a usual size keeps it.
-"""
 PATIENCE_S = 20.0
 
 

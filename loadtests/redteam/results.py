@@ -12,7 +12,9 @@ SCHEMA = 1
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One attack in one mode. `expected` and `success` decide whether it is as it should be; `stopped` is the first refusal."""
+    """One attack in one mode. `expected` and `success` decide whether it is as it should be; `stopped` is the first refusal,
+    `unclear` why a failure proves nothing.
+    """
 
     attack: str
     title: str
@@ -29,10 +31,11 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refusals: dict[str, int]
     figures: dict[str, float]
     seconds: float
+    unclear: str = ""
 
     @property
     def as_expected(self) -> bool:
-        return self.success == (self.expected == "wins")
+        return self.success == (self.expected == "wins") and not self.unclear
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +75,7 @@ def show(rows: Sequence[Row], console: Console) -> None:
             str(row.prompt_tokens + row.completion_tokens),
             str(row.scalars),
             row.measure,
-            row.stopped,
+            row.stopped + (f" ({row.unclear})" if row.unclear else ""),
             style=None if row.as_expected else "bold red",
         )
     console.print(table)

@@ -9,16 +9,15 @@ from typing import Any
 
 from loadtests.redteam import stage
 from loadtests.redteam.attack import Attack, Finding, Mode, Scene
-from loadtests.redteam.harvest import TRIAL
 from loadtests.redteam.race import BUDGET
 from loadtests.redteam.results import Row
 from loadtests.redteam.stage import Stage
 from loadtests.redteam.suite import PROCESSED
 from loadtests.redteam.target import Stopped, Target
+from loadtests.redteam.verdict import unclear
 
 LIMITS: Mapping[str, Any] = {
     "tiers": {
-        "trial": {"tokens": [{"scope": "tenant", "limit": TRIAL, "per": "day"}]},
         "race": {"tokens": [{"scope": "key", "limit": BUDGET, "per": "day"}]},
     }
 }
@@ -67,15 +66,16 @@ class Session:
         own, victim = stands.keys(1, attack.tier)[0], stands.keys(1)[0]
         door = stands.doors[attack.model]
         target = Target(door.port, door.model, (own,))
-        begun = time.monotonic()
+        begun, ended = time.monotonic(), True
         try:
             async with asyncio.timeout(ATTACK_S):
                 scene = Scene(target, weights, mode, self.seed, self.memory, victim)
                 finding = await attack.run(scene)
         except Stopped:
-            finding = Finding(False, "", {})
+            finding, ended = Finding(False, "", {}), False
         except TimeoutError:
-            finding = Finding(False, f"not done after {ATTACK_S:.0f} s", {})
+            finding, ended = Finding(False, f"not done after {ATTACK_S:.0f} s", {}), False
+            target.books.refused(target.books.requests, "out of time")
         finally:
             target.close()
         books = target.books
@@ -97,4 +97,5 @@ class Session:
             dict(books.refusals),
             dict(finding.figures),
             round(time.monotonic() - begun, 2),
+            "" if finding.success else unclear(attack.stops, books.decisive, ended=ended),
         )

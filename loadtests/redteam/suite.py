@@ -2,26 +2,31 @@
 
 from collections.abc import Mapping
 
-from loadtests.redteam import bias, cache, elicitation, harvest, projection, race, sampling, surface
+from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface
 from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
+from loadtests.redteam.verdict import EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
 
 OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
 """Token budgets are no part of the guard: they hold without it."""
 
+UNKNOWN, EXCLUSION, BUDGET = frozenset({UNKNOWN_FIELD}), frozenset({EXCLUDED}), frozenset({SPENT})
+
 ATTACKS = (
-    Attack("R1", "hidden size from chosen logprobs", projection.steal_hidden_size, EXPLOIT),
-    Attack("R2", "output projection from chosen logprobs", projection.steal_projection, EXPLOIT),
-    Attack("R3", "projection through biased logprobs (control)", bias.steal_by_biased_logprobs, CONTROL),
-    Attack("R3f", "hidden size from forced tokens' logprobs", bias.steal_by_forced_tokens, EXPLOIT),
-    Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, slow=True),
-    Attack("R5", "soft labels from samples", sampling.steal_soft_labels, EXPLOIT),
-    Attack("R7", "template harvest, trained student", harvest.distil, OF_THE_LIMITS, "demo", tier="trial", slow=True),
-    Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, "demo"),
-    Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, "demo"),
-    Attack("R9c", "histories from elsewhere", elicitation.replay, EXPLOIT, "demo"),
-    Attack("R12", "another tenant's secret in the cache", cache.find_secret, EXPLOIT, "demo"),
-    Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, "demo"),
-    Attack("R14", "racing a token budget", race.overrun, OF_THE_LIMITS, "demo", tier="race"),
+    Attack("R1", "hidden size from chosen logprobs", projection.steal_hidden_size, EXPLOIT, UNKNOWN),
+    Attack("R2", "output projection from chosen logprobs", projection.steal_projection, EXPLOIT, UNKNOWN),
+    Attack("R3", "projection through biased logprobs (control)", bias.steal_by_biased_logprobs, CONTROL, EXCLUSION),
+    Attack("R3f", "hidden size from forced tokens' logprobs", bias.steal_by_forced_tokens, EXPLOIT, EXCLUSION),
+    Attack("R3s", "hidden size from bans' logprobs", penalty.steal_by_bans, EXPLOIT, EXCLUSION),
+    Attack("R3t", "ratios of logits by halving a penalty", penalty.steal_by_penalties, EXPLOIT, BUDGET),
+    Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, BUDGET, slow=True),
+    Attack("R5", "soft labels from samples", sampling.steal_soft_labels, EXPLOIT, BUDGET),
+    Attack("R7", "template harvest, trained student", harvest.distil, EXPLOIT, OF_A_LEVEL, "demo", slow=True),
+    Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, OF_A_LEVEL, "demo"),
+    Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, OF_A_LEVEL, "demo"),
+    Attack("R9c", "histories from elsewhere", elicitation.replay, EXPLOIT, OF_A_LEVEL, "demo"),
+    Attack("R12", "another tenant's secret in the cache", cache.find_secret, EXPLOIT, model="demo"),
+    Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, UNKNOWN | {MALFORMED}, "demo"),
+    Attack("R14", "racing a token budget", race.overrun, OF_THE_LIMITS, frozenset({THROTTLED}), "demo", tier="race"),
 )
 PROCESSED = Attack(
     "R3p", "R3 where logprobs are taken after the bias", bias.steal_by_biased_logprobs, {Mode.BARE: Expected.WINS}

@@ -20,7 +20,9 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Books:
-    """`scalars`: logprobs that came back, of all sorts. `stopped`: the first refusal, told with the request that met it."""
+    """`scalars`: logprobs that came back, of all sorts. `stopped`: the first refusal, told with the request that met it.
+    `decisive`: status and code of all since the attack took its last way.
+    """
 
     requests: int = 0
     answered: int = 0
@@ -29,6 +31,13 @@ class Books:
     scalars: int = 0
     stopped: str = ""
     refusals: dict[str, int] = field(default_factory=dict)
+    decisive: set[str] = field(default_factory=set)
+
+    def refused(self, number: int, code: str, param: str = "") -> None:
+        reason = f"{code} {param}" if param else code
+        self.decisive.add(code)
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
+        self.stopped = self.stopped or f"request {number}: {reason}"
 
 
 class Target:
@@ -67,9 +76,7 @@ class Target:
         if exchange.status == 200 and not exchange.error:
             books.answered += 1
         else:
-            reason = _reason(exchange)
-            books.refusals[reason] = books.refusals.get(reason, 0) + 1
-            books.stopped = books.stopped or f"request {number}: {reason}"
+            books.refused(number, *_reason(exchange))
         return exchange
 
     async def every(self, asked: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -88,6 +95,7 @@ class Target:
     def forgive(self) -> None:
         """Another way is tried: the last refusal does not stop what follows."""
         self.books.stopped = ""
+        self.books.decisive.clear()
 
     def close(self) -> None:
         while self._idle:
@@ -119,14 +127,12 @@ def _scalars(choice: dict[str, Any]) -> int:
     return of_chat + of_completion + of_prompt
 
 
-def _reason(exchange: Exchange) -> str:
-    """Status and code; vLLM tells no code, so the name of its error stands for it."""
-    if not exchange.status:
-        return exchange.error or "no answer"
+def _reason(exchange: Exchange) -> tuple[str, str]:
+    """Status and code, and the parameter; vLLM tells no code, so the name of its error stands for it."""
+    if exchange.error or not exchange.status:
+        return exchange.error or "no answer", ""
     try:
         error = msgspec.json.decode(exchange.body)["error"]
-        return " ".join(
-            filter(None, (str(exchange.status), error.get("code") or error.get("type"), error.get("param")))
-        )
+        return f"{exchange.status} {error.get('code') or error.get('type') or ''}".strip(), error.get("param") or ""
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return str(exchange.status)
+        return str(exchange.status), ""

@@ -12,7 +12,7 @@ from loadtests.redteam.suite import ATTACKS
 from loadtests.redteam.target import Stopped, Target
 from tests.waiting import eventually
 
-QUICK = ("R1", "R2", "R3f")
+QUICK = ("R1", "R2", "R3f", "R3s")
 MANY = 30
 
 

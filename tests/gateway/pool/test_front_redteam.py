@@ -35,6 +35,5 @@ async def test_who_asks_as_attackers_do_is_stopped_while_it_asks(front: Front, n
     finding = await attack.run(Scene(target, Path(), Mode.GUARDED, 1, {}))
     target.close()
     assert 0 < target.books.answered < PLANNED
-    # Here a thousand requests take few seconds; at a model's own pace R9a is stopped before a fifth of them, too.
-    assert not finding.success or name == "R9a", finding.measure
+    assert not finding.success, finding.measure
     assert target.books.stopped.split(": ")[1][:3] in ("403", "429")
