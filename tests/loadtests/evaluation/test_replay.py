@@ -23,7 +23,8 @@ def test_the_keys_of_a_hydra_are_found_and_throttled_before_half_of_its_harvest(
     assert len(attack) == 100
     assert sum(day.harvested for day in attack) > 100_000
     assert statistics.found(attack, Level.STRIP).value >= 0.95
-    assert statistics.leaked(attack, "throttle") <= 0.5
+    # A harvest of less than a third of the plan: what comes before the first look weighs three times as much.
+    assert statistics.leaked(attack, "throttle") <= 0.4
 
 
 def test_its_honest_neighbours_are_left_in_peace(outcome):
