@@ -146,7 +146,7 @@ class StreamingUser(User):
             if not again:
                 return None if answer.problem else answer
             due = time.perf_counter() + (wait_s or 0.0)
-            if self._over.wait(due - time.perf_counter()) and due > self._end:
+            if self._over.wait(due - time.perf_counter()) and (due > self._end or not self.judged):
                 self._give_up(Outcome.UNSERVED, intended)
                 return None
             gevent.sleep(max(0.0, due - time.perf_counter()))
