@@ -1,4 +1,4 @@
-"""What is made of the clients' words: GuideLLM's from the shortened report of a run against the toy server."""
+"""What is made of the clients' words: theirs from shortened reports of runs against the toy server."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import pytest
 from loadtests.prompts import prompts
 from loadtests.referees import __main__ as command
 from loadtests.referees.__main__ import BARE, SLUICE, WAKING, clients, ratios
-from loadtests.referees.clients import Race, guidellm_row, ours
+from loadtests.referees.clients import Race, guidellm_row, ours, vllm_row
 from loadtests.referees.results import Row
 from loadtests.servers import Server
 from tests.loadtests.toy_chat import serving
@@ -57,6 +57,14 @@ def test_guidellms_report_is_read(tmp_path):
     assert (found.requests_per_s, found.ttft_p50_ms, found.ttft_p99_ms) == (17.815, 9.5, 32.973)
     report["benchmarks"][0]["metrics"]["request_totals"] |= {"errored": 2, "incomplete": 1}
     assert guidellm_row(Race(SLUICE, server, "", 12, 4, 3, tmp_path), report).failed == 3
+
+
+def test_vllms_own_report_is_read_and_what_is_missing_has_failed(tmp_path):
+    report = json.loads(Path(__file__).with_name("vllm-bench.json").read_bytes())
+    server = Server(None, "toy", {"own": 1}, "sk")  # type: ignore[arg-type]
+    found = vllm_row(Race(BARE, server, "", 14, 4, 1, tmp_path), report)
+    assert (found.client, found.side, found.completed, found.failed) == ("vllm bench serve", BARE, 12, 2)
+    assert (found.requests_per_s, found.ttft_p50_ms, found.gap_p99_ms) == (13.911, 40.296, 23.613)
 
 
 def test_our_own_client_counts_what_it_got(tmp_path):
