@@ -269,7 +269,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "scale": Fault("one more engine, one less", scale),
     "queue": Fault("a full queue", full_queue, Due(TENANTS[:1], FULL, 0.95)),
     "controller": Fault("SIGKILL of Serve's controller", kill_controller),
-    "redis": Fault("death of Redis", kill_redis, Due(TENANTS, ("leak_budget_unknown",), 0.3)),
+    "redis": Fault("death of Redis", kill_redis, Due(TENANTS, ("leak_budget_unknown",), 0.45)),
     "poison": Fault(
         "a request that kills its engine", poison, Due(TENANTS, (*FULL, "engine_unavailable"), 0.5), moves=True
     ),
