@@ -24,7 +24,8 @@ TEMPLATES = (
     "Write a poem about {n}.",
 )
 QUERIES, CEILING, HELD_OUT = 600, 2400, 150
-BAR = 0.8
+BAR = 0.95
+"""Of the ceiling's agreement. Four fifths are reached with a dozen answers, nine tenths with 29: most of an answer is its form."""
 PATIENCE_S = 20.0
 
 
