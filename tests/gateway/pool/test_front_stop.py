@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.gateway.pool.engines import SPEC
 from tests.gateway.pool.fronts import Front
-from tests.gateway.pool.full_fronts import BODIES, CHAT, SPEC
+from tests.gateway.pool.full_fronts import BODIES, CHAT
 
 
 @pytest.mark.asyncio
