@@ -1,7 +1,9 @@
 """A second Sluice, of two gateways and two engines: stopped while it starts, started, used, and stopped by `sluice down`."""
 
 import collections
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -68,9 +70,51 @@ def test_two_gateways_share_a_port_and_both_engines(second: Sluice) -> None:
         assert [engine["state"] for engine in served["engines"]] == ["up", "up"]
 
 
-def test_down_lets_nothing_behind(second: Sluice) -> None:
+def stream(second: Sluice, key: str, tokens: int) -> str:
+    """How it ended: whole, refused, or the code that it was told."""
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "Tell me a long story."}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": tokens,
+        "ignore_eos": True,
+    }
+    events: list[str] = []
+    headers = {"authorization": f"Bearer {key}"}
+    try:
+        with httpx.stream(
+            "POST", f"{second.url}/v1/chat/completions", json=body, headers=headers, timeout=60, trust_env=False
+        ) as reply:
+            events += (line.removeprefix("data: ") for line in reply.iter_lines() if line.startswith("data: "))
+            if reply.status_code != 200:
+                return "refused" if reply.status_code == 503 else str(reply.status_code)
+    except httpx.HTTPError as exc:
+        return f"cut after {len(events)} events: {exc!r}" if events else "refused"
+    if events[-1] == "[DONE]" and (usage := json.loads(events[-2]).get("usage")):
+        return "whole" if usage["completion_tokens"] == tokens else f"{usage} of {tokens}"
+    errors = (said["error"]["code"] for said in map(json.loads, events) if "error" in said)
+    return str(next(errors, f"no end after {len(events)} events"))
+
+
+def test_down_ends_streams_whole_or_says_why_not_and_lets_nothing_behind(second: Sluice) -> None:
+    """Short streams follow each other until nobody takes them; a long one runs longer than the drain lasts."""
     assert len(second.tree()) > 5
-    down = command("down", "-c", second.file)
+    key = second.key()
+    ends: collections.Counter[str] = collections.Counter()
+
+    def one_after_the_other() -> None:
+        while "refused" not in ends:
+            ends[stream(second, key, 32)] += 1
+
+    with ThreadPoolExecutor() as pool:
+        long = [pool.submit(stream, second, key, 1900) for _ in range(4)]
+        short = pool.submit(one_after_the_other)
+        eventually(lambda: ends["whole"], 30, "streams run")
+        down = command("down", "-c", second.file)
+        short.result(30)
+    assert set(ends) == {"whole", "refused"}, ends
+    assert {each.result() for each in long} <= {"whole", "shutting_down"}
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert second.process is not None
     assert second.process.wait(5) == 0

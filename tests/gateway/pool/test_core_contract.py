@@ -12,6 +12,7 @@ from deployments import environment
 from deployments.demo_model import INT8
 from gateway.config.models import EngineSettings
 from gateway.pool.outlet import Core
+from gateway.pool.pulse import silent_steps
 from tests.gateway.pool.scripted import ScriptedCore, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,6 +83,18 @@ async def test_a_seed_gives_the_same_tokens_however_many_steps_its_prompt_takes(
         answers.append([token for output in outputs for token in output.new_token_ids])
     assert answers[0] == answers[1]
     assert len(answers[0]) == 12
+
+
+async def test_a_core_at_a_prompt_answers_no_more_often_than_the_prompt_takes_steps(core: Core) -> None:
+    """By this a core that gets nowhere is told from one that is busy, however slow."""
+    said = asyncio.ensure_future(until_finished(core, "long"))
+    await core.add(request("long", prompt=1900, max_tokens=1))
+    answers = 0
+    while not said.done():
+        await core.ping()
+        answers += 1
+        await asyncio.sleep(0)
+    assert 0 < answers <= silent_steps([1900], core.step_tokens)
 
 
 async def test_an_aborted_request_says_nothing_more_to_others(core: Core) -> None:
