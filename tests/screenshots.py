@@ -25,6 +25,7 @@ from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.config.models import EngineSettings
 from gateway.pool import wire
+from loadtests.bench.tracing import Sink
 from tests.browser import DESKTOP, PHONE, browser, visit
 from tests.gateway.pool.engines import FINGERPRINT, SPEC
 from tests.live.harness import free_ports
@@ -41,15 +42,16 @@ PICTURES = (
     ("playground", DESKTOP, "light"),
     ("playground", PHONE, "dark"),
     ("drift", DESKTOP, "dark"),
+    ("tenants", DESKTOP, "light"),
 )
 QUESTIONS = ("What is 17 + 25?", "Hello! How are you?", "What is the capital of France?", "Count from 1 to 30.")
-TENANTS = {"acme": 0.2, "globex": 0.4, "initech": 1.0}
-"""Seconds between two requests of each, on average."""
+TENANTS = {"acme": 0.5, "globex": 1.0, "initech": 2.5}
+"""Seconds between two requests of each, on average: few enough that an idle machine of two cores keeps nobody waiting."""
 # A reference learned within the load, so that there is something to be seen.
 DRIFT = {"period_s": None, "learn_s": 0, "evaluate_s": 3, "min_samples": 48, "reference_samples": 48, "confirm": 1}
 
 
-def config(folder: Path, port: int) -> Config:
+def config(folder: Path, port: int, receiver: str) -> Config:
     checkpoint = {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}
     return Config.model_validate(
         {
@@ -57,6 +59,8 @@ def config(folder: Path, port: int) -> Config:
             "models": [{"name": SPEC.name, "checkpoints": checkpoint}],
             "gateway": {"listen": {"port": 0}, "management": {"port": port}, "drain_s": 1},
             "drift": DRIFT,
+            "telemetry": {"traces": {"endpoint": receiver, "protocol": "http", "ratio": 1}},
+            "limits": {"tiers": {"standard": {"tokens": [{"scope": "tenant", "limit": 100_000, "per": "hour"}]}}},
         }
     )
 
@@ -67,7 +71,16 @@ async def engines(gateway_key: str) -> AsyncIterator[list[wire.EngineCard]]:
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     running = [
         await asyncio.create_subprocess_exec(
-            sys.executable, str(HOST), name, gateway_key, cwd=ROOT, env=env, stdout=pipe, stderr=null, limit=2**20
+            sys.executable,
+            str(HOST),
+            name,
+            gateway_key,
+            "--log-stats",
+            cwd=ROOT,
+            env=env,
+            stdout=pipe,
+            stderr=null,
+            limit=2**20,
         )
         for name in ("engine-1", "engine-2")
     ]
@@ -140,7 +153,8 @@ async def _settle(page: Any, view: str) -> None:
 
 
 async def run(folder: Path, out: Path) -> None:
-    settings = config(folder, free_ports(1)[0])
+    sink = Sink()
+    settings = config(folder, free_ports(1)[0], sink.url)
     store, now = KeyStore(settings.keys_file), time.time()
     keys = {tenant: store.create(name=tenant, tenant=tenant, now=now)[1] for tenant in TENANTS}
     _, admin = store.create(name="console", tenant="operators", now=now, scopes=("admin", "inference"))
@@ -161,6 +175,7 @@ async def run(folder: Path, out: Path) -> None:
                 await pictures(app.card.management, admin, out)
         finally:
             await app.close()
+            sink.close()
 
 
 def main() -> None:

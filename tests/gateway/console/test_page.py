@@ -5,14 +5,21 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
+from deployments.autoscaling.record import Record
 from gateway.auth.store import KeyStore
+from gateway.console_feed import ConsoleFeed
+from gateway.guard.verdict import Level, Reason, Verdict
+from gateway.limits.readings import BudgetReading
 from tests.browser import DESKTOP, PHONE, Console, browser, visit
+from tests.gateway.drift.test_watch import Clock, Running
 from tests.gateway.pool.engines import SPEC
 from tests.gateway.pool.fronts import Front
 from tests.live.harness import free_ports
@@ -117,6 +124,72 @@ async def test_the_playground_shows_tokens_and_the_trace_of_its_request(front: W
     await expect(console.page.locator("#tenants")).to_contain_text("ops")
     await console.open("audit")
     await expect(console.page.locator("#audit")).to_contain_text("config.loaded")
+
+
+async def test_it_shows_what_the_autoscaling_decided_and_why(front: Watched, console: Console) -> None:
+    """As the policy writes it down."""
+    record = Record(str(front.config.autoscaling_folder), SPEC.name)
+    record.changed(1_000_000.0, 1, 3, ["12 s of work wait"])
+    seen: Any = SimpleNamespace(ready=1)
+    decision: Any = SimpleNamespace(
+        target=3, needed=2.6, backlog_s=12.0, startup_s=33.0, reasons=("the backlog is too long",)
+    )
+    record.note(1_000_000.0, seen, decision)
+    await console.log_in(front.admin)
+    card = console.page.locator('[data-key="autoscaling"] .card')
+    await expect(card).to_contain_text("1 ready, 3 asked for")
+    await expect(card).to_contain_text("the backlog is too long")
+    await expect(card.locator("tbody tr")).to_contain_text("1 → 3")
+    await expect(card.locator("tbody tr")).to_contain_text("12 s of work wait")
+
+
+async def test_it_shows_budgets_and_flagged_keys_with_the_reasons(
+    front: Watched, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def used(_feed: ConsoleFeed, _now: float) -> list[dict[str, Any]]:
+        return [BudgetReading("acme", "tenant", "day", SPEC.name, 950.0, 1000)._asdict()]
+
+    verdict = Verdict(Level.THROTTLE, Level.OBSERVE, 7.25, (Reason("topic_spread", 3.5, 0.93, 0.21),), 1_000_000.0)
+    monkeypatch.setattr(ConsoleFeed, "_budgets_used", used)
+    monkeypatch.setattr(front.app._guard._guard, "flagged", lambda: {"abcdefgh": verdict})
+    await console.log_in(front.admin)
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.open("tenants")
+    budget = console.page.locator("#tenants tbody tr", has_text="acme")
+    await expect(budget).to_contain_text(re.compile(r"acme.*day.*950.*1,000.*95", re.DOTALL))
+    await expect(budget.locator(".bad")).to_have_count(1)
+    flagged = console.page.locator("#tenants tbody tr", has_text="abcdefgh")
+    await expect(flagged).to_contain_text(re.compile("throttle.*observe.*7.25.*topic spread 0.93", re.DOTALL))
+    await expect(flagged.locator(".chip")).to_have_attribute("title", "3.5 points")
+
+
+async def test_it_shows_which_signals_drift(
+    front: Watched, console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by a watch that has seen the language of its prompts change."""
+    watch = Running(tmp_path, Clock())
+    watch.ask("a", 300)
+    watch.ask("b", 400)
+    told = watch.status(watch.clock.now)
+    watch.close()
+    monkeypatch.setattr(front.app._drift, "status", lambda: told)
+    await console.log_in(front.admin)
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.open("drift")
+    rows = console.page.locator("#drift tbody tr")
+    await expect(rows.filter(has_text="Language (script)").locator(".pill")).to_have_text("drift")
+    await expect(rows.filter(has_text="Finish reasons").locator(".pill")).to_have_text("normal")
+
+
+async def test_it_shows_the_newest_of_the_audit_trail(front: Watched, console: Console) -> None:
+    refused = await front.http.get("/v1/models", headers={"authorization": "Bearer sk-sluice-wrong"})
+    assert refused.status_code == 401
+    await console.log_in(front.admin)
+    await expect(console.page.locator("#overview")).to_be_visible()
+    await console.open("audit")
+    failed = console.page.locator("#audit tbody tr", has_text="auth.failed").first
+    await expect(failed).to_be_visible()
+    assert "sk-sluice-wrong" not in await console.page.locator("#audit").inner_text()
 
 
 async def test_a_wrong_key_and_one_without_the_scope_are_refused(front: Watched, chromium: Browser) -> None:
