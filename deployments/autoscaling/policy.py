@@ -52,8 +52,8 @@ def startup(state: State, config: Autoscaling) -> float:
 
 
 def window(config: Autoscaling, startup_s: float) -> float:
-    """Seconds whose largest need is kept."""
-    return config.stabilization_s if config.stabilization_s is not None else 30.0 + 0.5 * startup_s
+    """Seconds whose largest need is kept: a replica that idles longer has cost more than its start."""
+    return config.stabilization_s if config.stabilization_s is not None else 30.0 + 1.25 * startup_s
 
 
 def _remember(seen: Observation, state: State, now: float, seconds: float, config: Autoscaling) -> State:

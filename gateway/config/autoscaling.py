@@ -24,7 +24,7 @@ class Autoscaling(Strict):
     kv_use: float = Field(default=0.9, gt=0, le=1, description="share of the KV cache that is planned with")
     startup_s: float | None = Field(default=None, gt=0, description="until a new replica serves; null: measured")
     stabilization_s: float | None = Field(
-        default=None, ge=0, description="whose peak replicas are kept for; null: 30 s + half the start-up"
+        default=None, ge=0, description="whose peak replicas are kept for; null: 30 s + 1.25 times the start-up"
     )
     up_cooldown_s: float = Field(default=0.0, ge=0)
     down_cooldown_s: float = Field(default=15.0, ge=0)
