@@ -38,6 +38,7 @@ class Session:
     _reference: list[Answer] = field(default_factory=list)
     _differing: list[tuple[Row, Flight]] = field(default_factory=list)
     _counted: int = 0
+    _asked: int = 0
 
     async def run(self, faults: Sequence[str], replicas: int) -> None:
         """Raises RuntimeError if even the reference run brings no whole answers."""
@@ -55,7 +56,8 @@ class Session:
             for name in faults:
                 await self._torment(name, FAULTS[name], Scene(self.target, load, standing, self.sizes))
             await load.stop()
-            self._add(self.rows[-1], load, NONE_DUE, 0.0)
+            last = self.rows[-1]
+            self._add(last, load, _due(last), 0.0)
             await self._judge(load)
         finally:
             watch.cancel()
@@ -71,16 +73,14 @@ class Session:
 
     async def _control(self, load: Load, standing: Standing) -> None:
         scene = Scene(self.target, load, standing, self.sizes)
-        row = Row("control", "none (the control)")
-        self.rows.append(row)
+        row = self._begin("control", "none (the control)")
         await scene.mid_stream()
         await asyncio.sleep(self.sizes.control_s)
         await load.settled()
         self._count(row, scene, NONE_DUE)
 
     async def _torment(self, name: str, fault: Fault, scene: Scene) -> None:
-        row = Row(name, fault.title)
-        self.rows.append(row)
+        row = self._begin(name, fault.title)
         moved = await self._moved()
         try:
             await fault.strike(scene)
@@ -96,15 +96,25 @@ class Session:
         except TimeoutError as exc:
             scene.problems.append(f"{exc}: {scene.standing.engines}")
         await scene.load.settled()
-        row.moved = await self._moved() - moved
-        if fault.moves and not row.moved:
-            scene.problems.append("no stream went on with another engine")
+        after = await self._moved()
+        if moved is None or after is None:
+            scene.problems.append("no gateway told how many streams went on with another engine")
+        else:
+            # A gateway that an update has replaced counts from 0 again.
+            row.moved = max(0, after - moved)
+            if fault.moves and not row.moved:
+                scene.problems.append("no stream went on with another engine")
         self._count(row, scene, fault.due)
 
-    async def _moved(self) -> int:
+    def _begin(self, name: str, title: str) -> Row:
+        row, self._asked = Row(name, title), 0
+        self.rows.append(row)
+        return row
+
+    async def _moved(self) -> int | None:
         with contextlib.suppress(httpx.HTTPError):
             return await self.target.moved()
-        return 0
+        return None
 
     def _count(self, row: Row, scene: Scene, due: Due) -> None:
         row.in_flight, row.notes, row.problems = scene.in_flight, scene.notes, scene.problems
@@ -116,19 +126,20 @@ class Session:
         )
 
     def _add(self, row: Row, load: Load, due: Due, struck_at: float) -> None:
-        """Whatever has ended since the last count; what ended before this fault struck goes to the one before."""
+        """Whatever has ended since the last count; what ended before this fault struck goes to the one before. The last row is
+        counted twice: its share of refusals is of all that were asked in its time.
+        """
         flights, self._counted = load.ended[self._counted :], len(load.ended)
         before = self.rows[self.rows.index(row) - 1]
-        earlier = FAULTS[before.fault].due if before.fault in FAULTS else NONE_DUE
-        asked = 0
+        already = row.refused
         for flight in flights:
             if flight.ended < struck_at and before is not row:
-                self._tally(before, flight, earlier)
+                self._tally(before, flight, _due(before))
             else:
                 self._tally(row, flight, due)
-                asked += flight.item.tenant in due.tenants
-        if row.refused > due.most * asked:
-            row.problems.append(f"{row.refused} of {asked} requests that may be refused here were")
+                self._asked += flight.item.tenant in due.tenants
+        if already < row.refused and row.refused > due.most * self._asked:
+            row.problems.append(f"{row.refused} of {self._asked} requests that may be refused here were")
 
     def _tally(self, row: Row, flight: Flight, due: Due) -> None:
         answer = flight.answer
@@ -172,3 +183,7 @@ class Session:
                 if flipped(expected, got, places(reply)):
                     return True
         return False
+
+
+def _due(row: Row) -> Due:
+    return FAULTS[row.fault].due if row.fault in FAULTS else NONE_DUE

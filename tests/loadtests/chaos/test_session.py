@@ -1,10 +1,13 @@
+import asyncio
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
+from loadtests.chaos import session as sessions
 from loadtests.chaos.answers import Answer, Choice
-from loadtests.chaos.faults import QUICK, Due, Fault, NotHere, Scene
+from loadtests.chaos.faults import FAULTS, QUICK, Due, Fault, NotHere, Scene
 from loadtests.chaos.kinds import TENANTS, work
 from loadtests.chaos.load import Flight, Load
 from loadtests.chaos.session import Session
@@ -62,7 +65,13 @@ async def struck(session: Session, scene: Scene, due=NEVER, *answers: Answer, it
 
 @pytest.fixture(autouse=True)
 def _all_well(monkeypatch):
-    """Engines stand well whenever they are looked at."""
+    """Engines stand well whenever they are looked at, and no stream moves."""
+
+    async def moved(self):
+        del self
+        return 0
+
+    monkeypatch.setattr(Target, "moved", moved)
 
     async def regained(self, without, within_s):
         del self, without, within_s
@@ -111,6 +120,73 @@ async def test_a_fault_that_must_move_streams_and_moves_none_has_not_struck(sess
     assert (await struck(session, scene, NEVER, text("the cat"))).problems == []
     row = await struck(session, scene, NEVER, text("the cat"), moves=True)
     assert row.problems == ["no stream went on with another engine"]
+
+
+@pytest.mark.parametrize("told", [(None, 3), (3, None)])
+async def test_streams_that_nobody_counted_are_no_proof_that_a_fault_struck(session, scene, monkeypatch, told):
+    counts = iter(told)
+
+    async def moved(_self):
+        if (count := next(counts)) is None:
+            raise httpx.ConnectError("no gateway is known")
+        return count
+
+    monkeypatch.setattr(Target, "moved", moved)
+    row = await struck(session, scene, NEVER, text("the cat"), moves=True)
+    assert (row.moved, row.problems) == (0, ["no gateway told how many streams went on with another engine"])
+
+
+REFUSED = [Answer(refused="leak_budget_unknown")]
+
+
+@pytest.mark.parametrize(
+    ("during", "afterwards", "problems"),
+    [
+        (REFUSED * 10 + [text("the cat")] * 30, [], []),
+        (REFUSED * 10 + [text("the cat")] * 30, [*REFUSED, text("the cat")], []),
+        (REFUSED * 10 + [text("the cat")] * 20, REFUSED * 10, ["20 of 40 requests that may be refused here were"]),
+    ],
+    ids=["none refused", "a few refused", "too many refused"],
+)
+async def test_what_ends_after_the_last_fault_is_counted_with_it(monkeypatch, scene, during, afterwards, problems):
+    """A whole run but for its real Sluice: the load is what is said here."""
+
+    class Scripted(Asked):
+        def __init__(self, *_args):
+            super().__init__("127.0.0.1", 1, {}, ITEMS)
+
+        async def once_each(self, items, streams):
+            del streams
+            return [REFERENCE] * len(items)
+
+        def start(self, streams):
+            del streams
+
+        async def stop(self):
+            for answer in afterwards:
+                ended(scene, GREEDY, answer)
+
+    async def control(self, load, standing):
+        del self, standing
+        scene.load = load
+
+    async def strike(_scene):
+        for answer in during:
+            ended(scene, GREEDY, answer)
+
+    async def key(_self, tenant):
+        return tenant
+
+    monkeypatch.setattr(sessions, "Load", Scripted)
+    monkeypatch.setattr(Target, "key", key)
+    monkeypatch.setattr(Standing, "watch", lambda _self: asyncio.sleep(0))
+    monkeypatch.setattr(Session, "_control", control)
+    monkeypatch.setitem(FAULTS, "redis", Fault("death of Redis", strike, FAULTS["redis"].due))
+    session = Session(scene.target, 1, QUICK, 1, lambda _text: None)
+    await session.run(("redis",), 1)
+    (row,) = session.rows
+    refused = sum(bool(answer.refused) for answer in during + afterwards)
+    assert (row.refused, row.failed, row.problems) == (refused, 0, problems)
 
 
 async def test_what_ended_before_a_fault_is_the_doing_of_the_one_before(session, scene):
