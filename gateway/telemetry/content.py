@@ -8,7 +8,8 @@ from gateway.telemetry.redaction import redacted_leaves, redacted_start
 
 MOST_CHARS: Final = 16_384
 MOST_TOGETHER: Final = 65_536
-"""Of one text, and of all that an attribute tells; what is cut ends with an ellipsis."""
+MOST_STOP_CHARS: Final = 256
+"""Of one text, of all that an attribute tells, and of a stop sequence; what is cut ends with an ellipsis."""
 TEXTS: Final = ("text", "input_text", "output_text")
 
 
@@ -32,7 +33,7 @@ def output_messages(answers: Iterable[tuple[str, str]]) -> str:
 
 def stop_sequences(body: Mapping[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop") or body.get("stop_sequences") or ()
-    return tuple(redacted_leaves(str(one)) for one in ([stop] if isinstance(stop, str) else stop))
+    return tuple(redacted_start(str(one), MOST_STOP_CHARS) for one in ([stop] if isinstance(stop, str) else stop))
 
 
 def _turns(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

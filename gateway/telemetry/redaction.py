@@ -12,7 +12,7 @@ EMAIL: Final = re.compile(r"(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]+
 NAMED: Final = r"(?:[_-]key|api[_-]?key|secret|token|passw(?:or)?d|passphrase|credential)"
 KEY: Final = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*|\Z)"
+    r"|(?<![\w-])(?=[\w-]++\.[\w-]{8,}+(?:\.|\Z))[\w-]*?\beyJ[\w-]{8,}+\.[\w-]++(?:\.[\w-]*+)?"
     r"|\b(?:sk|pk|rk)[-_][\w-]{16,}"
     r"|\b(?:gh[opsru]_|github_pat_|xox[abprs]-|glpat-|hf_|AKIA|ASIA|AIza|ya29\.)[\w./+-]{12,}"
     r"|(?i:(?<=bearer )[\w.~+/-]{16,}=*)"
@@ -21,13 +21,15 @@ KEY: Final = re.compile(
     rf"|(?i:{NAMED}[\"']?\s*[:=]\s*[\"']?)[^\s\"',;]{{6,}}",
     re.DOTALL,
 )
+"""A web token's whole run of characters goes, from where it begins: to try it after every hyphen takes quadratic time."""
 ENDS_AS_NAMED: Final = re.compile(rf"(?i:{NAMED}\Z)")
 BETWEEN: Final = r"[\s._/\-\u00ad\u200b-\u200d\u2010-\u2015\u2060]{0,3}"
 """What people and programs put between the groups of a card's number."""
 LONG_RUN: Final = re.compile(rf"\d(?:{BETWEEN}\d){{11,}}")
 GROUP: Final = re.compile(r"\d+")
 CARD_DIGITS: Final = range(12, 20)
-PHONE: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \t\u00a0\u202f\-./()_]{0,2}\d){6,}(?!\w)")
+PHONE: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ \t\u00a0\u202f\-./()_]{0,2}\d){6,}(?![^\W_])")
+"""`_` parts groups and does not continue a word: a text of digits between such would be tried from every one of them."""
 PARTED: Final = re.compile(r"\d[^\d]+\d")
 MARGIN: Final = 1024
 """No secret of a known form is longer, but for those whose beginning is enough to know them."""

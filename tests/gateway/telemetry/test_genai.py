@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from opentelemetry.semconv._incubating import attributes as incubating
 
-from gateway.telemetry.content import MOST_CHARS, MOST_TOGETHER
+from gateway.telemetry.content import MOST_CHARS, MOST_STOP_CHARS, MOST_TOGETHER, stop_sequences
 from gateway.telemetry.genai import REQUEST, content_attributes, genai_attributes, http_attributes
 from gateway.telemetry.record import Outcome, RequestRecord
 from gateway.telemetry.waterfall import Node, waterfall
@@ -71,6 +71,8 @@ def test_stop_sequences_are_texts_and_told_with_the_content_alone() -> None:
     made = asked(CHAT)
     assert "gen_ai.request.stop_sequences" not in genai_attributes(made)
     assert content_attributes(made)["gen_ai.request.stop_sequences"] == ("END", "write to [email]")
+    (told,) = stop_sequences({"stop": "1_ " * 100_000})
+    assert len(told) <= MOST_STOP_CHARS + 1
 
 
 def test_messages_have_roles_parts_and_the_reason_of_their_end() -> None:

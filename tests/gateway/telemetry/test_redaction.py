@@ -25,6 +25,9 @@ from gateway.telemetry.redaction import MARGIN, luhn, redacted, redacted_leaves,
         ("AKIAIOSFODNN7EXAMPLE", "[key]"),
         ("Authorization: Bearer abcdefghijklmnop0123", "Authorization: Bearer [key]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def-ghi", "[key]"),
+        ("session-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def-ghi!", "[key]!"),
+        ("eyJa-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def-ghi", "[key]"),
+        ("0171 1234567_", "[phone]_"),
         ("password: hunter22!", "[key]"),
         ("card 4111 1111 1111 1111 12/27", "card [card] 12/27"),
         ("my card:\n4111111111111111", "my card:\n[card]"),
@@ -122,7 +125,23 @@ def test_no_part_of_a_secret_is_left_where_a_text_is_cut(secret: str, cards: int
         assert not any(secret[:size] in told for size in (4, len(secret)))
 
 
-@pytest.mark.parametrize("piece", ["a", "1", "1 ", "sk-___ ", "a@", "x=", "-----BEGIN PRIVATE KEY-----", "+1 (", "://"])
+PIECES = (
+    "a",
+    "1",
+    "1 ",
+    "1_ ",
+    "sk-___ ",
+    "a@",
+    "x=",
+    "-----BEGIN PRIVATE KEY-----",
+    "+1 (",
+    "://",
+    "-eyJaaaaaaaa",
+    "-eyJa.",
+)
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_the_longest_texts_take_time_in_proportion(piece: str) -> None:
     """Each of these took quadratic time in some pattern; a hundred thousand characters are a whole prompt."""
     text = piece * (100_000 // len(piece))
