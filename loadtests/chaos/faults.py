@@ -11,9 +11,10 @@ from typing import Final
 
 import psutil
 
+from gateway.pool.failover import PROVEN
 from loadtests.chaos import network
 from loadtests.chaos.kinds import TENANTS, once
-from loadtests.chaos.load import Load
+from loadtests.chaos.load import Flight, Load
 from loadtests.chaos.target import Engine, Standing, Target, core_of, send
 from loadtests.chaos.waiting import until
 from loadtests.redis_server import start_again, stop_redis
@@ -24,8 +25,6 @@ SLOW_CYCLE_S: Final = 0.2
 LONG: Final = 1900
 """Tokens of a stream that outlives two engines."""
 BURST_TOKENS: Final = 48
-UNDER_WAY_S: Final = 0.5
-"""Until streams that have begun are no newcomers to their engine any more."""
 STOCKTAKING_S: Final = 10.0
 """A new controller looks for the replicas that there are; those that it cannot recover, it replaces."""
 
@@ -211,10 +210,12 @@ async def poison(scene: Scene) -> None:
         first = await _serving(scene)
         (second,) = [engine for engine in await target.engines() if engine.id != first.id]
         send(core_of(first), signal.SIGKILL)
+        # What is sent to an engine that nobody misses yet would die with it.
+        await until(lambda: (first.id, "up") not in _states(scene), NOTICE_S, "the first death noticed", every_s=0.1)
         load.release()
         await scene.mid_stream()
         load.hold()
-        await asyncio.sleep(UNDER_WAY_S)
+        await until(lambda: all(map(_proven, load.flying)), NOTICE_S, "all streams well under way", every_s=0.002)
         scene.in_flight = load.begun
         send(core_of(second), signal.SIGKILL)
         load.release()
@@ -226,6 +227,15 @@ async def poison(scene: Scene) -> None:
     if answer.error != "engine_poisoned":
         scene.problems.append(f"the poisonous request got {answer.error or answer.problem or 'an answer'}")
     scene.notes.append(f"the poisonous request ended with {answer.error}")
+
+
+def _states(scene: Scene) -> list[tuple[str, str]]:
+    return [(engine.id, engine.state) for engine in scene.standing.engines]
+
+
+def _proven(flight: Flight) -> bool:
+    """No newcomer to its engine any more. What is not streamed does not tell; it began with the others."""
+    return not flight.item.streamed or flight.line.events > 2 * PROVEN * flight.item.choices
 
 
 async def _serving(scene: Scene) -> Engine:

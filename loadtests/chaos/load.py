@@ -17,11 +17,16 @@ AFTER_REFUSAL_S = 0.5
 
 
 class Line(Connection):
-    """A connection that knows whether its answer has begun."""
+    """A connection that knows how far its answer is."""
 
     @property
     def begun(self) -> bool:
-        return self._exchange is not None and bool(self._exchange.events)
+        return self.events > 0
+
+    @property
+    def events(self) -> int:
+        """Of the answer under way, so far."""
+        return 0 if self._exchange is None else len(self._exchange.events)
 
 
 @dataclass(eq=False, slots=True)
