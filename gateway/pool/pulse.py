@@ -25,7 +25,7 @@ def silent_steps(lengths: Iterable[int], step_tokens: int) -> int:
 class Pulse:
     """A core that has work and gives nothing for a heartbeat is asked, once per heartbeat; it answers between two steps. It is
     quiet from the first question that it owes an answer; or, if it answers, since its last token as soon as it has answered more
-    often than its prompts can take steps. A new oldest request has the whole time again. Times are the event loop's.
+    often than its prompts can take steps. A new oldest request may take its steps again. Times are the event loop's.
     """
 
     def __init__(self, core: Asked) -> None:
@@ -56,14 +56,17 @@ class Pulse:
             if not self._question.cancelled() and self._question.exception() is None:
                 self._answers, self._asked_at = self._answers + 1, None
             self._question = None
+        if paused or self._head is None:
+            self._gave_at = now
         if paused or head != self._head:
-            self._gave_at, self._answers = now, 0
+            self._answers = 0
         self._head, self._may = head, steps
         if paused and self._asked_at is not None:
             self._asked_at = now
-        if head is not None and self._question is None and now - self._gave_at > wire.HEARTBEAT_S:
+        if head is not None and now - self._gave_at > wire.HEARTBEAT_S:
             self._asked_at = now if self._asked_at is None else self._asked_at
-            self._question = asyncio.ensure_future(self._core.ping())
+            if self._question is None:
+                self._question = asyncio.ensure_future(self._core.ping())
 
     def stop(self) -> None:
         if self._question is not None:

@@ -76,11 +76,26 @@ async def test_statistics_stand_in_for_an_answer_and_for_no_token(watched):
     assert watched.pulse.quiet_s(watched.now) == 20
 
 
-@pytest.mark.parametrize("again", [{"head": "another"}, {"head": None}, {"paused": True}], ids=str)
-async def test_another_oldest_request_none_or_a_pause_of_our_own_begins_anew(watched, again):
+@pytest.mark.parametrize(
+    "sign", [lambda pulse, now: pulse.gave(now), lambda pulse, _: pulse.spoke()], ids=["token", "stats"]
+)
+async def test_a_sign_that_overtakes_a_question_leaves_the_core_owing_an_answer(watched, sign):
+    watched.core.well.clear()
+    await watched.feel(2)
+    sign(watched.pulse, watched.now)
+    assert await watched.feel(5) == 8
+
+
+async def test_another_oldest_request_may_take_its_steps_and_not_the_time_of_the_one_before(watched):
+    """Clients that give up and try again are no progress."""
+    assert [await watched.feel(times, head=head) for head in "abc" for times in (1, 5)] == [0, 10, 0, 22, 0, 34]
+
+
+@pytest.mark.parametrize("again", [{"head": None}, {"paused": True}], ids=str)
+async def test_no_request_or_a_pause_of_our_own_begins_anew(watched, again):
     assert await watched.feel(6) > 0
     assert await watched.feel(1, **again) == 0
-    assert await watched.feel(3, head=again.get("head", "r")) == 0
+    assert await watched.feel(3) == 0
 
 
 def test_the_longest_prompt_bounds_the_steps_without_a_token():
