@@ -21,12 +21,12 @@ class DivergedError(Exception):
 @dataclass(slots=True)
 class Flight:
     """`tokens` is the journal: all that the layers above have been given. `attempt` counts engines asked; an engine knows the
-    request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the
-    attempt's answer are in the journal and yet to come. `channel` is None while no engine has it;
-    `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt its engine must compute; `rival` races
-    for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard, `blamed`: those of them it is
-    suspected of; `gained`: tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was
-    one to have it; `leg` tells how its present attempt went.
+    request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the attempt's
+    answer are in the journal and yet to come, `grown`: how many of the journal its prompt ends with. `channel` is None while no
+    engine has it; `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt, without `grown`, its
+    engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard,
+    `blamed`: those of them it is suspected of; `gained`: tokens of the present attempt. `asked`: when it came, or its engine was
+    lost, `found`: when there was one to have it; `leg` tells how its present attempt went.
     """
 
     request_id: str
@@ -39,6 +39,7 @@ class Flight:
     blamed: int = 0
     gained: int = 0
     known: int = 0
+    grown: int = 0
     started: bool = False
     probe: bool = False
     prefilled: bool = False
@@ -85,10 +86,10 @@ class Flight:
 
     def load(self, channel: EngineChannel) -> None:
         """Onto an engine, whose backlog it is part of until its first output."""
-        self.channel, self.started = channel, False
+        self.channel, self.started, self.grown = channel, False, len(self.tokens) - self.known
         channel.requests += 1
-        channel.prompt_tokens += self.prompt_tokens
-        channel.prefill_tokens += self.uncached
+        channel.prompt_tokens += self.prompt_tokens + self.grown
+        channel.prefill_tokens += self.uncached + self.grown
 
     def start(self) -> None:
         """Its engine has prefilled it."""
@@ -97,8 +98,8 @@ class Flight:
 
     def _prefilled(self) -> None:
         assert self.channel is not None
-        self.channel.prompt_tokens -= self.prompt_tokens
-        self.channel.prefill_tokens -= self.uncached
+        self.channel.prompt_tokens -= self.prompt_tokens + self.grown
+        self.channel.prefill_tokens -= self.uncached + self.grown
 
     def unload(self) -> None:
         """Off its engine."""

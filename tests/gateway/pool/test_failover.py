@@ -55,6 +55,22 @@ async def test_a_stream_whose_sampling_has_a_memory_is_led_along_its_old_path(fo
     assert (await told(gateway)).new_token_ids == [8], "what is known is not told twice, nor is what comes with it lost"
 
 
+@pytest.mark.parametrize(("params", "length"), [({}, 7), ({"seed": 1}, 4)], ids=["continued", "led"])
+async def test_a_stream_that_goes_on_is_charged_what_its_engine_counts(fork, params, length):
+    left, right, gateway = fork
+    await begin(gateway, **params)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5, 6, 7])
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    channel = next(c for c in gateway.pool.roster.channels if c.card.engine_id == second.name)
+    assert channel.prompt_tokens == second.outlet.load.prefill_tokens == length
+    assert channel.prefill_tokens == length
+    second.core.say("r", tokens=[5])
+    await soon(lambda: (channel.prompt_tokens, channel.prefill_tokens) == (0, 0), 5)
+
+
 async def test_an_engine_that_leaves_the_old_path_ends_the_stream_rather_than_alter_it(fork):
     left, right, gateway = fork
     context = RequestContext()
