@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -42,12 +43,15 @@ class Core(Protocol):
 
 @dataclass(slots=True)
 class Owned:
-    """One request in the core: whose it is, what its gateway calls it, its tokens so far, and whether its prefill is done."""
+    """One request in the core: whose it is, what its gateway calls it, its tokens so far, and whether its prefill is done.
+    `constrained`: by a grammar, which is compiled first.
+    """
 
     gateway: bytes
     request_id: str
     tokens: int
     started: bool = False
+    constrained: bool = False
 
 
 class EngineOutlet:
@@ -112,6 +116,16 @@ class EngineOutlet:
     def quiet_s(self) -> float:
         """Seconds since the core's last sign of life or of progress, 0 if it gives them."""
         return self._pulse.quiet_s(asyncio.get_running_loop().time())
+
+    @property
+    def silent_steps(self) -> int:
+        """How many steps the core may take before it must give something. vLLM compiles grammars beside its steps, for as long as
+        it takes, and these are empty while nobody else has work.
+        """
+        owned = self._owned.values()
+        if all(one.constrained and not one.started for one in owned):
+            return sys.maxsize
+        return silent_steps((one.tokens for one in owned), self._core.step_tokens)
 
     def bind(self, host: str) -> str:
         """Listen on a free port. The list is empty at first: nobody gets in before `allow`."""
@@ -234,7 +248,9 @@ class EngineOutlet:
         self._meter.busy(asyncio.get_running_loop().time())
         core_id = request.request_id = f"{request_id}~{next(self._numbers)}"
         self._named[gateway, request_id] = core_id
-        self._owned[core_id] = Owned(gateway, request_id, len(request.prompt_token_ids or ()))
+        params = request.sampling_params
+        constrained = params is not None and params.structured_outputs is not None
+        self._owned[core_id] = Owned(gateway, request_id, len(request.prompt_token_ids or ()), constrained=constrained)
         await self._core.add(request)
 
     def _core_ids(self, gateway: bytes, request_ids: list[str]) -> list[str]:
@@ -272,8 +288,7 @@ class EngineOutlet:
             now = clock()
             if paused := now - before > 2 * wire.HEARTBEAT_S:
                 self._seen = dict.fromkeys(self._seen, now)
-            steps = silent_steps((one.tokens for one in self._owned.values()), self._core.step_tokens)
-            self._pulse.feel(now, head=next(iter(self._owned), None), steps=steps, paused=paused)
+            self._pulse.feel(now, head=next(iter(self._owned), None), steps=self.silent_steps, paused=paused)
             for gateway, seen in list(self._seen.items()):
                 if now - seen > wire.SILENCE_S:
                     await self._drop(gateway, "silent")

@@ -1,10 +1,14 @@
 """What counts as an engine's death, and who is blamed for it."""
 
+import sys
 import time
+
+from vllm.sampling_params import StructuredOutputsParams
 
 from gateway.errors import EnginePoisoned
 from gateway.pool import wire
 from gateway.pool.context import RequestContext
+from gateway.pool.pulse import SPARE_STEPS
 from tests.gateway.pool.engines import introduce
 from tests.gateway.pool.scripted import request
 from tests.gateway.pool.streams import begin, holder, told
@@ -99,6 +103,21 @@ async def test_a_core_that_answers_and_makes_no_step_loses_its_streams(impatient
     await told(one)
     await soon(lambda: "r" in second.core.requests, 5)
     assert sum(flight.deaths for flight in one.pool._flights.values()) == 1
+
+
+async def test_a_core_that_has_nothing_but_grammars_to_compile_may_take_its_time(pair):
+    one, gateway = pair
+    await begin(gateway, structured_outputs=StructuredOutputsParams(regex="z+"))
+    await holder("r", one)
+    assert one.outlet.silent_steps == sys.maxsize
+    await begin(gateway, "plain")
+    await holder("plain", one)
+    assert one.outlet.silent_steps == SPARE_STEPS + 1
+    await gateway.pool.abort(["plain"])
+    await soon(lambda: one.outlet.silent_steps == sys.maxsize, 5)
+    one.core.say("r")
+    await told(gateway)
+    assert one.outlet.silent_steps == SPARE_STEPS + 1, "its grammar is there"
 
 
 async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):
