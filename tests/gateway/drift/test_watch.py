@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config.drift import Drift
 from gateway.drift.state import StateFile
-from gateway.drift.watch import MOST_WAITING, DriftWatch
+from gateway.drift.watch import MOST_WAITING, DriftWatch, rules_of
 
 PROMPTS = {"a": "please tell me about the weather ", "b": "пожалуйста расскажи мне о погоде "}
 
@@ -146,6 +146,21 @@ def test_a_file_that_cannot_be_read_is_no_state(tmp_path: Path, damage: bytes) -
     watch = Running(tmp_path, Clock())
     watch.ask("a", 20)
     watch.close()
+
+
+def test_a_file_damaged_anywhere_stops_no_gateway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A zip's directory, a compressed array's header and its rows each fail in their own way."""
+    watch = Running(tmp_path, Clock())
+    watch.ask("a", 60)
+    watch.close()
+    file, rng = tmp_path / "0.npz", np.random.default_rng(1)
+    whole = file.read_bytes()
+    reader = StateFile(tmp_path)
+    for place in range(0, len(whole), 7):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        reader.load(rules_of(settings()), rng)
+    reader.close()
+    assert "drift_state_unreadable" in capsys.readouterr().out
 
 
 def test_nothing_of_a_prompt_is_written(tmp_path: Path) -> None:
