@@ -325,8 +325,9 @@ class Detector:
         before, record.standing = record.standing, moved(record.standing, reached, rules, now)
         level = record.standing.level
         if before.level < Level.THROTTLE <= level:
-            sent = record.requests(record.profile.day) / self._alike(key, record.profile.day)
-            record.pace = sent / max(PACE_S, now - record.profile.begun)
+            whole = record.whole
+            sent = whole.get("requests") / self._alike(key, whole.day)
+            record.pace = sent / max(PACE_S, now - (whole.begun or now))
         since, pace = record.standing.since, record.pace
         record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, since, pace)
         if level == before.level:

@@ -113,6 +113,22 @@ def test_two_gateways_judge_what_both_have_seen(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_keys_pace_is_taken_over_the_time_of_all_gateways(own: int) -> None:
+    """`own`: requests that this gateway has seen itself, the last of the day."""
+    there, here = (Detector(SETTINGS, secret=b"s") for _ in range(2))
+    *before, last = observations(401)
+    there.take(*before)
+    here.learn("thief", there.ledger("thief"), START + 8000)
+    here.merge("thief", "g1", there.records["thief"].profile)
+    here.take(*[last][:own])
+    here.judge(START + 9000, ["thief"])
+    assert here.verdict("thief").level >= Level.THROTTLE
+    assert here.verdict("thief").pace == pytest.approx((400 + own) / 9000)
+    there.learn("thief", here.ledger("thief"), START + 9000)
+    assert there.verdict("thief").pace == here.verdict("thief").pace
+
+
 def test_a_level_reached_at_one_gateway_holds_at_the_other_and_so_does_its_release(tmp_path: Path) -> None:
     store = FileStore(tmp_path / "g.sqlite")
     here, there = (Detector(SETTINGS, secret=b"s") for _ in range(2))
