@@ -55,7 +55,7 @@ class GuardFront:
         levels = [level.label for level in Level if level > Level.OBSERVE]
         self._metrics = GuardMetrics(registry, config.tiers, levels, (*levels, EXCLUSION, *Denied), self._reading)
         allowed = self._settings.throttle
-        throttle = Throttle(allowed.requests_per_minute, allowed.concurrency, allowed.share)
+        throttle = Throttle(allowed.requests_per_minute, allowed.concurrency, allowed.share / config.gateway.replicas)
         self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)
 
     @property

@@ -10,7 +10,9 @@ HOUR_S: Final = 3600.0
 
 
 class Throttle:
-    """A bucket for each key that holds an hour's requests, and no more than a minute's at the highest rate."""
+    """A bucket for each key that holds an hour's requests, and no more than a minute's at the highest rate. `share`: of the key's
+    pace at all gateways, that this one grants.
+    """
 
     def __init__(self, per_minute: float, concurrency: int, share: float) -> None:
         self._rate, self._concurrency, self._share = per_minute / 60, concurrency, share
