@@ -57,6 +57,8 @@ class ManagementApp:
             return await reply.json(status, body)
         if self.console is not None and _is_console(path):
             return await self.console(scope, receive, send, reply)
+        if is_loopback(self.host) and not is_loopback(_host_name(scope["headers"])):
+            raise PermissionDenied("This port answers to localhost and to loopback addresses alone.")
         wanted = "metrics" if scope["method"] in ("GET", "HEAD") else "admin"
         if wanted == "admin" and _from_another_site(scope["headers"]):
             raise PermissionDenied("A page of another site may change nothing here.")
@@ -70,6 +72,15 @@ class ManagementApp:
         if path == "/guard" or path.startswith("/guard/"):
             return await reply.json(200, json.dumps(await self.guard.answer(scope["method"], path)).encode())
         raise UnknownRoute("Management serves /livez, /readyz, /metrics, /status, /guard and /console.")
+
+
+def _host_name(headers: Headers) -> str:
+    """What the client calls this machine, without the port. To a browser, a page whose own name was made to lead here comes from no
+    other site.
+    """
+    host = (header(headers, b"host") or b"").decode("latin-1")
+    name, _, port = host.rpartition(":")
+    return (name if port.isdigit() else host).strip("[]")
 
 
 def _from_another_site(headers: Headers) -> bool:

@@ -1,0 +1,62 @@
+"""Who is answered at the operators' port where it asks for no key."""
+
+import httpx
+import pytest
+
+from gateway.errors import Unauthenticated
+from gateway.http.asgi import Headers
+from gateway.http.door import Caller
+from gateway.http.guard_api import GuardApi
+from gateway.http.health import Health
+from gateway.http.management import ManagementApp
+
+
+class Desk:
+    def status(self) -> dict[str, object]:
+        return {}
+
+    def explain(self, key: str) -> dict[str, object] | None:
+        return None
+
+    def release(self, key: str) -> str:
+        return "observe"
+
+
+def keyless(_headers: Headers) -> Caller:
+    raise Unauthenticated("No key.")
+
+
+async def answered(listening: str, method: str, url: str) -> int:
+    """The status for a page of `url`'s own site."""
+    app = ManagementApp(
+        Health(list, list), dict, lambda _accept: (b"", "text/plain"), keyless, listening, GuardApi(Desk())
+    )
+    site = url[: url.index("/", len("http://"))]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+        own = {"origin": site, "sec-fetch-site": "same-origin"}
+        return (await http.request(method, url, headers=own)).status_code
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/guard/k/release"), ("GET", "/guard"), ("GET", "/status")])
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [
+        ("localhost:9000", 200),
+        ("localhost", 200),
+        ("127.0.0.1:9000", 200),
+        ("[::1]:9000", 200),
+        ("[::1]", 200),
+        ("evil.example:9000", 403),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:9000", 403),
+        ("203.0.113.7:9000", 403),
+    ],
+)
+async def test_on_loopback_a_name_that_leads_here_is_not_this_machine(
+    site: str, status: int, method: str, path: str
+) -> None:
+    assert await answered("127.0.0.1", method, f"http://{site}{path}") == status
+
+
+async def test_elsewhere_any_name_will_do_and_a_key_is_asked_for() -> None:
+    assert await answered("0.0.0.0", "GET", "http://gateway.example:9464/guard") == 401
