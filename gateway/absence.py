@@ -7,16 +7,16 @@ FIRST_S = 30.0
 SAFETY = 1.2
 NEW = 0.3
 BRIEF_S = 5.0
+SHARE = 0.2
 LEAST_S, MOST_S = 1, 300
 
 
 class Absence:
-    """Begins without an engine. What a gateway sees first teaches nothing if it is brief: engines were there already."""
+    """Begins without an engine. What is brief teaches nothing: engines were there already, or a connection to them was lost."""
 
     def __init__(self, now: float) -> None:
         self._since: float | None = now
         self._usual_s: float | None = None
-        self._is_first = True
 
     def note(self, now: float, *, there: bool) -> None:
         """Whether there is an engine from now on."""
@@ -24,13 +24,14 @@ class Absence:
             self._since = now if self._since is None else self._since
         elif self._since is not None:
             lasted, self._since = now - self._since, None
-            if not self._is_first or lasted >= BRIEF_S:
+            if lasted >= BRIEF_S:
                 usual = lasted if self._usual_s is None else self._usual_s
                 self._usual_s = usual + NEW * (lasted - usual)
-            self._is_first = False
 
     def left_s(self, now: float) -> int:
-        """Whole seconds, between LEAST_S and MOST_S. What takes longer than usual is taken to need as long again as it is late."""
+        """Whole seconds, between LEAST_S and MOST_S. What takes longer than usual is taken to need as long again as it is late, and
+        never less than a SHARE of what is usual.
+        """
         elapsed = 0.0 if self._since is None else now - self._since
         usual = SAFETY * (FIRST_S if self._usual_s is None else self._usual_s)
-        return min(max(LEAST_S, math.ceil(abs(usual - elapsed))), MOST_S)
+        return min(max(LEAST_S, math.ceil(max(abs(usual - elapsed), SHARE * usual))), MOST_S)

@@ -7,7 +7,7 @@ def test_it_tells_what_is_left_of_the_usual_time() -> None:
     absence = Absence(0.0)
     absence.note(20.0, there=True)
     absence.note(100.0, there=False)
-    assert [absence.left_s(now) for now in (100.0, 110.0, 123.5)] == [24, 14, 1]
+    assert [absence.left_s(now) for now in (100.0, 110.0, 118.5)] == [24, 14, 6]
 
 
 def test_nine_in_ten_who_come_back_then_find_an_engine() -> None:
@@ -37,11 +37,21 @@ def test_a_gateway_that_finds_engines_running_learns_nothing_of_their_starts() -
 
 def test_what_is_late_is_not_promised_at_once_and_never_beyond_the_bound() -> None:
     absence = Absence(0.0)
-    assert absence.left_s(96.0) == 60
+    assert [absence.left_s(now) for now in (35.5, 36.0, 37.0, 96.0)] == [8, 8, 8, 60]
     assert absence.left_s(10_000.0) == MOST_S
+
+
+def test_an_engine_that_comes_back_in_a_moment_teaches_nothing_of_starts() -> None:
+    absence = Absence(0.0)
+    absence.note(20.0, there=True)
+    for flap in range(10):
+        absence.note(100.0 + flap, there=False)
+        absence.note(100.06 + flap, there=True)
+    absence.note(200.0, there=False)
+    assert absence.left_s(200.0) == 24
 
 
 def test_repeated_word_that_none_is_there_begins_no_new_absence() -> None:
     absence = Absence(0.0)
     absence.note(10.0, there=False)
-    assert absence.left_s(30.0) == 6
+    assert absence.left_s(20.0) == 16
