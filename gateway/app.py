@@ -207,7 +207,7 @@ class GatewayApp:
         then no new requests. `drain_s` at most for all of it.
         """
         gateway = self._config.gateway
-        lead_s = min(gateway.ready_lead_s, gateway.drain_s) if self._listeners else 0.0
+        lead_s = gateway.ready_lead_s if self._listeners else 0.0
         self.door.draining = True
         await asyncio.sleep(lead_s)
         if self._listeners:

@@ -57,7 +57,7 @@ def config(folder: Path, port: int, receiver: str) -> Config:
         {
             "state_dir": str(folder),
             "models": [{"name": SPEC.name, "checkpoints": checkpoint}],
-            "gateway": {"listen": {"port": 0}, "management": {"port": port}, "drain_s": 1},
+            "gateway": {"listen": {"port": 0}, "management": {"port": port}, "drain_s": 2},
             "drift": DRIFT,
             "telemetry": {"traces": {"endpoint": receiver, "protocol": "http", "ratio": 1}},
             "limits": {"tiers": {"standard": {"tokens": [{"scope": "tenant", "limit": 100_000, "per": "hour"}]}}},

@@ -39,6 +39,14 @@ class Gateway(Strict):
     keep_alive_s: int = Field(default=75, ge=1)
     debug_headers: bool = Field(default=False, description="answers tell in x-sluice-route why their engine was chosen")
 
+    @model_validator(mode="after")
+    def _streams_get_some_of_the_drain(self) -> "Gateway":
+        if 0 < self.ready_lead_s >= self.drain_s:
+            raise ValueError(
+                f"ready_lead_s ({self.ready_lead_s:g} s) is part of drain_s ({self.drain_s:g} s) and must be shorter"
+            )
+        return self
+
 
 class Auth(Strict):
     """`first_key` makes a key on first start and shows it once; only hashes are stored."""
