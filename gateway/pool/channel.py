@@ -36,16 +36,20 @@ log = structlog.get_logger(__name__)
 
 
 class ChannelLostError(Exception):
-    """The session with the engine is over; its text says why. `died`: so is the engine, as far as can be seen from here."""
+    """The session with the engine is over; its text says why. `died`: so is the engine, as far as can be seen from here; `quiet_s`:
+    and since so long.
+    """
 
-    def __init__(self, reason: str, *, died: bool = False) -> None:
+    def __init__(self, reason: str, *, died: bool = False, quiet_s: float = 0.0) -> None:
         super().__init__(reason)
         self.died = died
+        self.quiet_s = quiet_s
 
 
 class Loss(NamedTuple):
     reason: str
     died: bool
+    quiet_s: float = 0.0
 
 
 class ChannelSink(Protocol):
@@ -131,7 +135,7 @@ class EngineChannel:
             try:
                 await self._session()
             except ChannelLostError as exc:
-                loss = Loss(str(exc), exc.died)
+                loss = Loss(str(exc), exc.died, exc.quiet_s)
             except Exception as exc:  # noqa: BLE001  whatever an engine makes us trip over ends its session, and nothing else
                 loss = Loss(f"{type(exc).__name__}: {exc}", died=False)
             finally:
@@ -223,7 +227,8 @@ class EngineChannel:
         if self._asked and self.load.clock:
             self.clock.observe(self._asked.popleft(), self.load.clock, self.reported_at)
         if self.load.quiet_s >= self._stall_s:
-            raise ChannelLostError(f"engine core made no step for {self.load.quiet_s:.0f} s", died=True)
+            quiet_s = self.load.quiet_s
+            raise ChannelLostError(f"engine core made no step for {quiet_s:.0f} s", died=True, quiet_s=quiet_s)
 
     async def _heartbeat(self, socket: zmq.asyncio.Socket) -> None:
         """Counts unanswered pings rather than seconds, so that a pause of this process is not taken for the engine's."""

@@ -215,7 +215,7 @@ class EnginePool:
         channel.requests = channel.prompt_tokens = channel.prefill_tokens = 0
         channel.breaker.probing = False
         if loss.died and not channel.leaving:
-            note_death(mine)
+            note_death(mine, since=now - loss.quiet_s)
         for flight in mine:
             flight.channel, flight.asked = None, now
             flight.end_leg("lost", now, channel.pace.last)

@@ -10,13 +10,16 @@ from gateway.pool.flight import Flight
 PROVEN = 8
 """Tokens that an engine has given a request, after which it is no suspect in the engine's death, if there are others."""
 
+SETTLED = 1000
+"""Tokens after which a death on that engine says nothing at all about the request, if there are newcomers: it may just be long."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailoverPolicy:
     """`park_s`: how long a request that an engine had may wait for another one. `blamed`: deaths of engines that a request is
-    suspected of, after which it is taken for the cause; `deaths`: all that it may have been in. `stall_s`: without a step, with
-    work to do. `slow_factor`: times the peers' pace. `hedge_after_s`: without a first token, after which a second engine is asked
-    too; None: never.
+    suspected of, after which it is taken for the cause; `deaths`: all that it may have had a part in. `stall_s`: without a step,
+    with work to do. `slow_factor`: times the peers' pace. `hedge_after_s`: without a first token, after which a second engine is
+    asked too; None: never.
     """
 
     park_s: float = 120.0
@@ -68,14 +71,17 @@ class Failover:
         return None
 
 
-def note_death(flights: Sequence[Flight]) -> None:
-    """Of an engine that had these. What ends a core does so as it begins there, or where it failed before: the newcomers are to
-    blame, or, if there are none, everybody is.
+def note_death(flights: Sequence[Flight], since: float) -> None:
+    """Of an engine that had these, `since` when (on the clock of their legs): who was sent to it later has no part in it. What ends
+    a core mostly does so as it begins there, or where it failed before: the newcomers are to blame, or, if there are none,
+    everybody is.
     """
-    newcomers = [flight for flight in flights if flight.gained < PROVEN]
-    for flight in flights:
-        flight.deaths += 1
-    for flight in newcomers or flights:
+    aboard = [flight for flight in flights if flight.leg is None or flight.leg.sent <= since] or flights
+    newcomers = [flight for flight in aboard if flight.gained < PROVEN]
+    for flight in aboard:
+        if not newcomers or flight.gained < SETTLED:
+            flight.deaths += 1
+    for flight in newcomers or aboard:
         flight.blamed += 1
 
 

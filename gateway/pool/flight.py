@@ -24,9 +24,9 @@ class Flight:
     request by the attempt's own id, so that what an older attempt still says is nobody's. `known`: how many tokens of the attempt's
     answer are in the journal and yet to come, `grown`: how many of the journal its prompt ends with. `channel` is None while no
     engine has it; `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt, without `grown`, its
-    engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard,
-    `blamed`: those of them it is suspected of; `gained`: tokens of the present attempt. `asked`: when it came, or its engine was
-    lost, `found`: when there was one to have it; `leg` tells how its present attempt went.
+    engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard
+    that it may have had a part in, `blamed`: those of them it is suspected of; `gained`: tokens of the present attempt. `asked`:
+    when it came, or its engine was lost, `found`: when there was one to have it; `leg` tells how its present attempt went.
     """
 
     request_id: str

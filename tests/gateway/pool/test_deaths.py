@@ -8,11 +8,46 @@ from vllm.sampling_params import StructuredOutputsParams
 from gateway.errors import EnginePoisoned
 from gateway.pool import wire
 from gateway.pool.context import RequestContext
+from gateway.pool.failover import PROVEN, SETTLED, note_death
+from gateway.pool.flight import Flight
 from gateway.pool.pulse import SPARE_STEPS
 from tests.gateway.pool.engines import introduce
 from tests.gateway.pool.scripted import request
 from tests.gateway.pool.streams import begin, holder, told
 from tests.waiting import soon
+
+
+def aboard(gained: int, sent: float = 0.0) -> Flight:
+    flight = Flight("r", None, 4, gained=gained)
+    flight.begin_leg("engine")
+    flight.leg.sent = sent
+    return flight
+
+
+def test_newcomers_are_blamed_before_those_who_have_proven_harmless():
+    old, new = aboard(PROVEN), aboard(PROVEN - 1)
+    note_death([old, new], since=1)
+    assert [(flight.deaths, flight.blamed) for flight in (old, new)] == [(1, 0), (1, 1)]
+    note_death([old], since=1)
+    assert (old.deaths, old.blamed) == (2, 1)
+
+
+def test_who_came_when_the_engine_hung_already_has_no_part_in_it():
+    running, newcomer, late = aboard(PROVEN), aboard(0, sent=0.9), aboard(0, sent=1.1)
+    note_death([running, newcomer, late], since=1)
+    assert [(flight.deaths, flight.blamed) for flight in (running, newcomer, late)] == [(1, 0), (1, 1), (0, 0)]
+    note_death([running, late], since=1)
+    assert (running.blamed, late.blamed) == (1, 0)
+    note_death([late], since=1)
+    assert (late.deaths, late.blamed) == (1, 1), "somebody it was"
+
+
+def test_a_death_after_many_tokens_is_held_against_nobody_as_long_as_there_are_newcomers():
+    long, shorter, new = aboard(SETTLED), aboard(SETTLED - 1), aboard(0)
+    note_death([long, shorter, new], since=1)
+    assert [flight.deaths for flight in (long, shorter, new)] == [0, 1, 1]
+    note_death([long, shorter], since=1)
+    assert (long.deaths, long.blamed) == (1, 1)
 
 
 async def test_a_request_in_which_two_engines_died_is_not_tried_again(fork):
@@ -118,6 +153,20 @@ async def test_a_core_that_has_nothing_but_grammars_to_compile_may_take_its_time
     one.core.say("r")
     await told(gateway)
     assert one.outlet.silent_steps == SPARE_STEPS + 1, "its grammar is there"
+
+
+async def test_who_is_sent_to_a_core_that_hangs_already_is_no_suspect(monkeypatch, engine, gateway):
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    only, one = engine("only"), gateway(stall_s=0.6)
+    introduce([only], [one])
+    await one.meet(only)
+    await begin(one)
+    await holder("r", only)
+    only.core.answering.clear()
+    await soon(lambda: only.outlet.quiet_s > 0.3, 5)
+    await begin(one, "late")
+    await soon(lambda: not one.pool.available, 5)
+    assert [(flight.deaths, flight.blamed) for flight in one.pool._flights.values()] == [(1, 1), (0, 0)]
 
 
 async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):
