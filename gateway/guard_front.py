@@ -54,8 +54,8 @@ class GuardFront:
         self._leaked: list[dict[str, Any]] = []
         levels = [level.label for level in Level if level > Level.OBSERVE]
         self._metrics = GuardMetrics(registry, config.tiers, levels, (*levels, EXCLUSION, *Denied), self._reading)
-        allowed = self._settings.throttle
-        throttle = Throttle(allowed.requests_per_minute, allowed.concurrency, allowed.share / config.gateway.replicas)
+        allowed, gateways = self._settings.throttle, config.gateway.replicas
+        throttle = Throttle(allowed.requests_per_minute / gateways, allowed.concurrency, allowed.share / gateways)
         self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)
 
     @property
