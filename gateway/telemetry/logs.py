@@ -2,9 +2,23 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """The standard library's handler and structlog's logger in one: under one lock no line is written into another."""
+
+    def msg(self, line: str) -> None:
+        self.acquire()
+        try:
+            self.stream.write(line + self.terminator)
+            self.flush()
+        finally:
+            self.release()
+
+    debug = info = warning = error = critical = msg
 
 
 def configure(**bound: str) -> None:
@@ -21,13 +35,13 @@ def configure(**bound: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    line = structlog.processors.JSONRenderer()
+    line, handler = structlog.processors.JSONRenderer(), Lines(sys.stdout)
     structlog.configure(
         processors=[*form, line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: handler,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *form],
