@@ -72,7 +72,7 @@ class Recorder:
             log.exception("request_not_recorded", request_id=record.request_id)
 
     def _tell(self, record: RequestRecord) -> None:
-        kept = self.tracing is not None and self.tracing.end(record)
+        kept = self._traced(record)
         if self.observe is not None:
             self.observe(record, kept=kept)
         if self.log is not None:
@@ -80,6 +80,14 @@ class Recorder:
         record.body, record.decode = {}, None
         for tell in self.on_end:
             tell(record)
+
+    def _traced(self, record: RequestRecord) -> bool:
+        """Whether it is kept. A span that cannot be made costs the request neither its metrics nor its log line."""
+        try:
+            return self.tracing is not None and self.tracing.end(record)
+        except Exception:
+            log.exception("request_not_traced", request_id=record.request_id)
+            return False
 
 
 def outcome(status: int, failure: SluiceError | None) -> Outcome:
