@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.telemetry.record import Leg, RequestRecord
+from gateway.telemetry.record import Leg, Outcome, RequestRecord
 
 WAITING: Final = frozenset({"receive", "admission", "parked", "engine"})
 """Stages in which the gateway waits for others; the rest is time of its own."""
@@ -65,7 +65,9 @@ def own_seconds(tree: Node) -> float:
 
 
 def _stages(record: RequestRecord) -> list[Node]:
-    """Each ends where the next begins, the last before any engine where the pool was asked for one."""
+    """Each ends where the next begins, the last before any engine where the pool was asked for one. Who leaves before that may
+    have been parked for long, and rendering is short: all of it is told as parked.
+    """
     asked = record.legs[0].asked if record.legs else record.ended
     edges = [*record.marks, ("finish", asked)]
     found: list[Node] = []
@@ -73,7 +75,8 @@ def _stages(record: RequestRecord) -> list[Node]:
         if stage == "finish" or begin > asked:
             break
         found.append(Node(stage, record.begun if not found else begin, min(end, asked)))
-    if found and not record.legs and found[-1].name == "render" and record.error in ENGINELESS:
+    waited = record.error in ENGINELESS or record.outcome is Outcome.GONE
+    if found and not record.legs and found[-1].name == "render" and waited:
         found[-1] = replace(found[-1], name="parked")
     return found
 

@@ -1,5 +1,7 @@
 """A record as a tree of times, and which records are kept."""
 
+from typing import Any
+
 import pytest
 
 from gateway.errors import EngineLost, Internal, QueueFull, RateLimited, UnknownField
@@ -66,9 +68,12 @@ def test_who_never_got_another_engine_was_parked_until_it_was_given_up_or_its_cl
     assert shape(waterfall(made))["finish"] == (122.0, 122.1)
 
 
-def test_who_never_got_any_engine_was_parked_too() -> None:
+@pytest.mark.parametrize("more", [{"error": "engine_unavailable"}, {"outcome": Outcome.GONE}])
+def test_who_never_got_any_engine_was_parked_until_it_was_given_up_or_left(more: dict[str, Any]) -> None:
     marks = [("auth", 100.0), ("admission", 100.1), ("render", 100.2), ("finish", 130.0)]
-    assert shape(waterfall(record(marks=marks, error="engine_unavailable", ended=130.1)))["parked"] == (100.2, 130.0)
+    tree = waterfall(record(marks=marks, ended=130.1, **more))
+    assert shape(tree)["parked"] == (100.2, 130.0)
+    assert own_seconds(tree) == pytest.approx(0.2)
 
 
 def test_an_engine_without_statistics_tells_of_no_queue() -> None:
