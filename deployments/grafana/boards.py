@@ -183,7 +183,7 @@ GUARD = Board(
                 one(
                     "Keys by level",
                     "short",
-                    "sum by (level) (max by (level, tier) (sluice_guard_level))",
+                    "max by (level) (sum by (level, instance) (sluice_guard_level))",
                     "{{level}}",
                     "Above level observe; `sluice guard` tells which, and why.",
                 ),
