@@ -2,7 +2,7 @@
 `ray_sluice_…`; and some by vLLM's names too, for the panels that Ray draws of served language models.
 
 Ray keeps a series for as long as the process lives. Engines come and go, so each has the number of a place instead of its id here,
-and its place goes to another once it is gone.
+and its place goes to another once it is gone. Each gateway gives out places for itself.
 """
 
 import asyncio
