@@ -3,6 +3,7 @@
 import sys
 import time
 
+import msgspec
 from vllm.sampling_params import StructuredOutputsParams
 
 from gateway.errors import EnginePoisoned
@@ -128,7 +129,9 @@ async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):
     assert (flight.deaths, context.failure) == (0, None)
 
 
-async def test_a_core_that_answers_and_makes_no_step_loses_its_streams(impatient, engine, gateway):
+async def test_a_core_that_answers_and_makes_no_step_loses_its_streams(monkeypatch, engine, gateway):
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(wire, "SILENCE_S", 30.0)
     left, right, one = engine("left"), engine("right"), gateway(stall_s=0.4)
     introduce([left, right], [one])
     await one.meet(left, right)
@@ -136,7 +139,7 @@ async def test_a_core_that_answers_and_makes_no_step_loses_its_streams(impatient
     first, second = await holder("r", left, right)
     first.core.say("r", tokens=[5])
     await told(one)
-    await soon(lambda: "r" in second.core.requests, 5)
+    await soon(lambda: "r" in second.core.requests, 30, "a second without a pause of this process")
     assert sum(flight.deaths for flight in one.pool._flights.values()) == 1
 
 
@@ -155,18 +158,18 @@ async def test_a_core_that_has_nothing_but_grammars_to_compile_may_take_its_time
     assert one.outlet.silent_steps == SPARE_STEPS + 1, "its grammar is there"
 
 
-async def test_who_is_sent_to_a_core_that_hangs_already_is_no_suspect(monkeypatch, engine, gateway):
-    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
-    only, one = engine("only"), gateway(stall_s=0.6)
-    introduce([only], [one])
-    await one.meet(only)
-    await begin(one)
-    await holder("r", only)
-    only.core.answering.clear()
-    await soon(lambda: only.outlet.quiet_s > 0.3, 5)
-    await begin(one, "late")
-    await soon(lambda: not one.pool.available, 5)
-    assert [(flight.deaths, flight.blamed) for flight in one.pool._flights.values()] == [(1, 1), (0, 0)]
+async def test_who_is_sent_to_a_core_that_hangs_already_is_no_suspect(pair):
+    """It has hung for half a minute; one request is a minute old."""
+    one, gateway = pair
+    await begin(gateway)
+    await begin(gateway, "late")
+    await holder("late", one)
+    flights = gateway.pool._flights
+    flights["r"].leg.sent -= 60
+    (identity,) = one.outlet._seen
+    await one.outlet._send(identity, [wire.PONG, msgspec.msgpack.encode(wire.Load(2, 8, quiet_s=30.0))])
+    await soon(lambda: not gateway.pool.available, 5)
+    assert {name: (flight.deaths, flight.blamed) for name, flight in flights.items()} == {"r": (1, 1), "late": (0, 0)}
 
 
 async def test_a_core_that_hangs_loses_its_streams_and_gets_none_until_it_answers(monkeypatch, engine, gateway):

@@ -7,7 +7,7 @@ import pytest
 from vllm.v1.engine import FinishReason
 
 from gateway.errors import EngineLost, NoEngine
-from gateway.pool import wire
+from gateway.pool import flight, wire
 from gateway.pool.context import RequestContext
 from gateway.pool.forced_prefix import FORCED
 from tests.gateway.pool.engines import introduce
@@ -162,23 +162,33 @@ async def test_a_request_that_no_engine_ever_had_is_told_that_there_is_none(gate
     assert lonely.pool.in_flight == 0
 
 
-async def test_each_wait_for_an_engine_has_its_whole_time(engine, gateway):
-    """The second loss comes before the first wait would have ended."""
-    last, one, context = engine("first"), gateway(park_s=0.6), RequestContext()
-    introduce([last], [one])
-    await one.meet(last)
+async def test_each_wait_for_an_engine_has_its_whole_time(monkeypatch, engine, gateway):
+    """The time of the first wait is up during the second."""
+    waits: list[asyncio.Event] = []
+
+    async def still(parked, _seconds, _beat):
+        waits.append(over := asyncio.Event())
+        await over.wait()
+        return parked()
+
+    monkeypatch.setattr(flight, "still", still)
+    first, second, one, context = engine("first"), engine("second"), gateway(), RequestContext()
+    introduce([first, second], [one])
+    await one.meet(first)
     await begin(one, context=context)
-    await holder("r", last)
-    for name in ("second", "third"):
-        await last.outlet.leave()
-        await last.stop()
+    for number, each in enumerate((first, second), 1):
+        one.pool.roster.set_members([each.card()])
+        await holder("r", each)
+        await each.outlet.leave()
         await soon(lambda: not one.pool.available, 5)
-        await asyncio.sleep(0.35)
-        last = engine(name)
-        introduce([last], [one])
-        one.pool.roster.set_members([last.card()])
-        await holder("r", last)
+        await each.stop()
+        await soon(lambda number=number: len(waits) == number, 5)
+    waits[0].set()
+    await asyncio.sleep(0.05)
     assert context.failure is None
+    waits[1].set()
+    await told(one)
+    assert isinstance(context.failure, EngineLost)
 
 
 async def test_after_a_loss_an_engine_gets_one_request_until_it_has_answered_it(pair, engine):
