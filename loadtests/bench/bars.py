@@ -88,5 +88,6 @@ def bars(samples: Sequence[Sample], noisy: Noisy | None = None, tracing: Tracing
         ]
     if tracing is not None:
         name = f"requests/s with {tracing.ratio:.0%} of traces, to none"
-        found.append(Bar(name, "×", tracing.requests_per_s, bar=0.98, aim=1.00, higher_is_better=True))
+        value, interval = tracing.requests_per_s, tracing.requests_interval
+        found.append(Bar(name, "×", value, bar=0.98, aim=1.00, higher_is_better=True, interval=interval))
     return found

@@ -64,7 +64,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A promise: `value.median` of paired ratios (or differences) against a bar that must hold and an aim beyond it."""
+    """A promise: `value.median` of paired ratios (or differences) against a bar that must hold and an aim beyond it. With an
+    `interval` of the median, the bar must hold for all of it.
+    """
 
     name: str
     unit: str
@@ -72,17 +74,25 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bar: float
     aim: float
     higher_is_better: bool
+    interval: tuple[float, float] | None = None
 
     @property
     def met(self) -> bool:
-        return self._reaches(self.bar)
+        worst = self.value.median if self.interval is None else self.interval[0 if self.higher_is_better else 1]
+        return self._reaches(worst, self.bar)
+
+    @property
+    def verdict(self) -> str:
+        if self.met:
+            return "pass"
+        return "not told apart from noise" if self._reaches(self.value.median, self.bar) else "MISSED"
 
     @property
     def aim_met(self) -> bool:
-        return self._reaches(self.aim)
+        return self._reaches(self.value.median, self.aim)
 
-    def _reaches(self, line: float) -> bool:
-        return self.value.median >= line if self.higher_is_better else self.value.median <= line
+    def _reaches(self, value: float, line: float) -> bool:
+        return value >= line if self.higher_is_better else value <= line
 
 
 class Equality(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -102,7 +102,7 @@ def _bars(bars: Iterable[Bar]) -> Table:
             f"{_range(bar.value, 2)} {bar.unit}",
             str(bar.value.count),
             f"{sign} {bar.bar:.2f}",
-            Text("pass", "green") if bar.met else Text("MISSED", "bold red"),
+            Text(bar.verdict, "green" if bar.met else "bold red"),
             f"{sign} {bar.aim:.2f}",
             "reached" if bar.aim_met else "not yet",
         )

@@ -133,6 +133,7 @@ class Alone(msgspec.Struct, frozen=True):
 
 def main() -> None:
     from loadtests.bench.__main__ import ROOT, commit, versions
+    from loadtests.bench.bars import bars
     from loadtests.bench.probe import machine
     from loadtests.bench.table import tracing_line
 
@@ -154,7 +155,8 @@ def main() -> None:
     alone = Alone(started, time.monotonic() - begun, sha, before, versions(), asked.seed, cost)
     out = asked.out or ROOT / "loadtests" / "results" / f"tracing-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
     out.write_bytes(msgspec.json.format(msgspec.json.encode(alone), indent=1) + b"\n")
-    print(f"{tracing_line(cost)}; written to {out}")
+    (bar,) = bars([], tracing=cost)
+    print(f"{tracing_line(cost)}: {bar.verdict}; written to {out}")
 
 
 if __name__ == "__main__":

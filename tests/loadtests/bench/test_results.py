@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -82,13 +83,14 @@ def shots() -> list[Shot]:
     return found
 
 
-def measured() -> Tracing:
-    """Traces that cost one part in a hundred, on a machine whose speed halves from pair to pair."""
-    sides = [(OFF, 100.0, 40.0), (ON, 99.0, 40.4)]
+def measured(rates: Sequence[float] = (99.0,)) -> Tracing:
+    """Traces that cost one part in a hundred, or leave so many of a hundred requests by turns, on a machine whose speed halves from
+    pair to pair.
+    """
     pairs = [
         sample("tracing", door, 64, pair, rate=rate / (1 + pair % 2), front_us=front_us, ttft_ms=5.0)
         for pair in range(24)
-        for door, rate, front_us in sides
+        for door, rate, front_us in [(OFF, 100.0, 40.0), (ON, rates[pair % len(rates)], 40.4)]
     ]
     return compared(pairs, 0.01, received=1000)
 
@@ -153,6 +155,20 @@ def test_bars_are_medians_of_paired_ratios_so_that_drift_cancels():
 )
 def test_a_bar_itself_is_good_enough(value, higher, met):
     assert Bar("x", "×", spread([value]), bar=1.0, aim=2.0, higher_is_better=higher).met is met
+
+
+@pytest.mark.parametrize(
+    ("rates", "verdict"),
+    [
+        ([99.0], "pass"),
+        ([98.5, 98.5, 94.0], "not told apart from noise"),
+        ([97.9], "MISSED"),
+        ([97.5, 97.5, 101.0], "MISSED"),
+    ],
+)
+def test_tracing_keeps_its_promise_only_if_all_of_the_interval_does(rates, verdict):
+    (bar,) = bars([], tracing=measured(rates))
+    assert (bar.verdict, bar.met) == (verdict, verdict == "pass")
 
 
 def test_points_that_were_not_measured_have_no_bar():
