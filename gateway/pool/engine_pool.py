@@ -223,6 +223,10 @@ class EnginePool:
                 flight.rival.deaths, flight.rival.blamed = flight.deaths, flight.blamed
                 self._withdraw(flight)
                 continue
+            if flight.tokens and (last := self._codec.full(flight.request, flight.tokens)) is not None:
+                self._outbox.put_nowait(last)
+                self._finish(flight, "length")
+                continue
             error = self.failover.end(flight, now, planned=planned)
             if error is None:
                 self._chore(self._dispatch(flight))
@@ -268,10 +272,7 @@ class EnginePool:
                 continue
             if output.finish_reason is not None:
                 flight.end_leg(str(output.finish_reason), now, batch.timestamp)
-                self.failover.succeeded()
-                self._chooser.ended(flight)
-                self.on_finish(flight, str(output.finish_reason))
-                self._forget(flight)
+                self._finish(flight, str(output.finish_reason))
         took = channel.pace.step(now, busy=channel.requests > 0)
         if going_on and took is not None:
             self.on_step(took, going_on)
@@ -317,6 +318,12 @@ class EnginePool:
         log.warning("request_refused_by_engine", engine=channel.card.engine_id, reason=reason)
         if (flight := self._flights.get(request_id)) is not None:
             self._end(flight, lost())
+
+    def _finish(self, flight: Flight, reason: str) -> None:
+        self.failover.succeeded()
+        self._chooser.ended(flight)
+        self.on_finish(flight, reason)
+        self._forget(flight)
 
     def _end(self, flight: Flight, error: SluiceError) -> None:
         kind = type(error).__name__

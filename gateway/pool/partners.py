@@ -22,6 +22,9 @@ class Codec(Protocol):
     def encode_request(self, request: Any) -> Sequence[Any]: ...
     def decode_outputs(self, frames: Sequence[Any]) -> Any: ...
     def failed(self, request_ids: Iterable[str]) -> Any: ...
+    def full(self, request: Any, tokens: list[int]) -> Any | None:
+        """What ends the request, if these are all the tokens that it asked for."""
+
     def cut(self, output: Any, reason: str) -> None:
         """Make it the last of its request."""
 

@@ -77,6 +77,13 @@ class GatewayCodec:
         prompt = [*request.prompt_token_ids, *tokens]
         return msgspec.structs.replace(request, prompt_token_ids=prompt, sampling_params=params), 0
 
+    def full(self, request: EngineCoreRequest, tokens: list[int]) -> EngineCoreOutputs | None:
+        assert request.sampling_params is not None
+        most = request.sampling_params.max_tokens
+        if most is None or len(tokens) < most:
+            return None
+        return EngineCoreOutputs(outputs=[EngineCoreOutput(request.request_id, [], finish_reason=FinishReason.LENGTH)])
+
     def cut(self, output: EngineCoreOutput, reason: str) -> None:
         """As if the request had asked for no more tokens; all of vLLM's routes hand `stop_reason` on, or drop it."""
         output.finish_reason, output.stop_reason = FinishReason.LENGTH, reason

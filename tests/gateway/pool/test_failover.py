@@ -71,6 +71,20 @@ async def test_a_stream_that_goes_on_is_charged_what_its_engine_counts(fork, par
     await soon(lambda: (channel.prompt_tokens, channel.prefill_tokens) == (0, 0), 5)
 
 
+@pytest.mark.parametrize("params", [{}, {"seed": 1}], ids=["continued", "led"])
+async def test_a_stream_that_lacks_nothing_but_its_end_ends_with_its_engine(fork, params):
+    left, right, gateway = fork
+    context = RequestContext()
+    await begin(gateway, context=context, **params)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5] * 8)
+    await told(gateway)
+    await first.stop()
+    output = await told(gateway)
+    assert (output.request_id, output.new_token_ids, str(output.finish_reason)) == ("r", [], "length")
+    assert (context.failure, gateway.pool.in_flight, second.core.ids) == (None, 0, [])
+
+
 async def test_an_engine_that_leaves_the_old_path_ends_the_stream_rather_than_alter_it(fork):
     left, right, gateway = fork
     context = RequestContext()
