@@ -52,6 +52,7 @@ def test_a_request_that_says_nothing_gets_what_the_configuration_says() -> None:
         tier="unheard-of",
         sequences=1,
         deadline=NOW + 60,
+        by_default=True,
         key_limit=7,
         attempt=None,
     )
