@@ -11,8 +11,10 @@ import json
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,9 +87,12 @@ SHARES = {
     "unseeded": 12,
 }
 STRUCK = 100
-"""Greedy streams in the middle when their engine is killed, each turn."""
+"""Greedy streams in the middle when their engine is killed, each turn. Some may end before the loss is noticed: then they do not
+count, and a turn more makes up for them.
+"""
+ENOUGH, MOST_TURNS = 200, 4
 SPREAD_S = 1.5
-"""Streams begin over so long, so that each is at another token then."""
+"""Streams begin over so long at most, so that each is at another token then."""
 
 
 @dataclass
@@ -99,6 +104,7 @@ class Told:
     logprobs: dict[int, list[float]] = field(default_factory=dict)
     gaps: dict[int, list[float]] = field(default_factory=dict)
     finish: dict[int, str | None] = field(default_factory=dict)
+    seconds: float = 0.0
     cut: bool = False
 
     def same(self, other: "Told") -> bool:
@@ -198,7 +204,7 @@ async def one(llm: Any, name: str, prompt: str, params: dict[str, Any], tokens: 
     sampling = SamplingParams(
         max_tokens=tokens, output_kind=RequestOutputKind.DELTA, ignore_eos="structured_outputs" not in params, **params
     )
-    told = Told()
+    told, begun = Told(), time.perf_counter()
     async for output in llm.generate(prompt, sampling, name):
         for choice in output.outputs:
             told.tokens.setdefault(choice.index, []).extend(choice.token_ids)
@@ -208,12 +214,13 @@ async def one(llm: Any, name: str, prompt: str, params: dict[str, Any], tokens: 
                 told.logprobs.setdefault(choice.index, []).append(ranked[token].logprob)
                 best = sorted((value.logprob for value in ranked.values()), reverse=True)[:2]
                 told.gaps.setdefault(choice.index, []).append(best[0] - best[1])
+    told.seconds = time.perf_counter() - begun
     return told
 
 
-async def load(llm: Any, run: str, work: list[tuple[str, str]]) -> list[Told]:
+async def load(llm: Any, run: str, work: list[tuple[str, str]], spread_s: float = SPREAD_S) -> list[Told]:
     async def later(number: int, kind: str, prompt: str) -> Told:
-        await asyncio.sleep(SPREAD_S * number / len(work))
+        await asyncio.sleep(spread_s * number / len(work))
         return await one(llm, f"{run}-{number}", prompt, KINDS[kind])
 
     return await asyncio.gather(*(later(number, kind, prompt) for number, (kind, prompt) in enumerate(work)))
@@ -224,8 +231,10 @@ def greedy(flight: Flight) -> bool:
     return params.temperature == 0 and params.logprobs is not None and not params.stop
 
 
-async def kill_in_mid_stream(engines: Engines, rng: random.Random) -> list[int]:
-    """SIGKILL of an engine once its streams have had some tokens; returns how many each greedy stream in the middle had had."""
+async def kill_in_mid_stream(engines: Engines, rng: random.Random, going: asyncio.Task[list[Told]]) -> list[int]:
+    """SIGKILL of an engine once its streams have had some tokens; returns how many each greedy stream in the middle had had;
+    an empty list if `going` ends before so many were in the middle at once.
+    """
     victim = rng.choice(sorted(engines.running))
     (channel,) = [c for c in engines.pool.roster.channels if c.card.engine_id == victim]
     at = rng.randint(2, TOKENS // 2)
@@ -234,7 +243,11 @@ async def kill_in_mid_stream(engines: Engines, rng: random.Random) -> list[int]:
         flights = [flight for flight in engines.pool._flights.values() if flight.channel is channel]
         return [flight for flight in flights if flight.tokens and greedy(flight)]
 
-    await soon(lambda: len(on_it()) >= STRUCK and max(len(f.tokens) for f in on_it()) >= at, 60, "streams", every=0.001)
+    def in_the_middle() -> bool:
+        flights = on_it()
+        return len(flights) >= STRUCK and max(len(flight.tokens) for flight in flights) >= at
+
+    await soon(lambda: going.done() or in_the_middle(), 60, "streams", every=0.001)
     before = on_it()
     await engines.kill(victim)
     await soon(lambda: not channel.up, 5, "the loss is noticed", every=0.001)
@@ -250,22 +263,26 @@ async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(se
     texts = [f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n" for prompt in prompts(len(kinds), 3)]
     work = list(zip(kinds, texts, strict=True))
     before = await load(llm, "before", work)
-    control = Comparison.of(work, before, await load(llm, "control", work))
-    struck, disturbed = [], Comparison()
-    for turn in range(2):
-        going = asyncio.create_task(load(llm, f"turn-{turn}", work))
-        struck += await kill_in_mid_stream(engines, rng)
+    # On a fast machine a stream is over before the last one begins, unless they begin closer together.
+    spread_s = min(SPREAD_S, statistics.median(told.seconds for told in before) / 2)
+    control = Comparison.of(work, before, await load(llm, "control", work, spread_s))
+    struck: list[int] = []
+    disturbed, turns = Comparison(), 0
+    while len(struck) < ENOUGH and turns < MOST_TURNS:
+        going = asyncio.create_task(load(llm, f"turn-{turns}", work, spread_s))
+        turns += 1
+        struck += await kill_in_mid_stream(engines, rng, going)
         another = asyncio.create_task(engines.start(1))
         after = await going
         disturbed += Comparison.of(work, before, after)
         free = [told for (kind, _), told in zip(work, after, strict=True) if kind == "unseeded"]
         assert {len(tokens) for told in free for tokens in told.tokens.values()} == {TOKENS}, "none lost, none repeated"
         await another
-    assert len(struck) >= 2 * STRUCK
+    assert len(struck) >= ENOUGH
     assert len(set(struck)) >= 12, "at many different tokens"
     assert not control.altered + disturbed.altered
-    assert disturbed.flipped <= 2 * control.flipped + 2, "over two runs; two of some six hundred are chance"
-    assert disturbed.same > 500
+    assert disturbed.flipped <= turns * (control.flipped + 1), "one of some three hundred in each run is chance"
+    assert disturbed.same > 250 * turns
     assert engines.pool.in_flight == 0
     assert not engines.pool.failover.ended
 
