@@ -13,10 +13,12 @@ from vllm.v1.engine import FinishReason
 from tests.gateway.pool.full_fronts import Full, ask, one_test, opened
 from tests.gateway.pool.scripted import TOKEN
 
-SPEED = 10.0
-"""How many of the queue's seconds pass in one of ours: an instant that it names is kept in a tenth of the time."""
+SPEED = 3.0
+"""How many of the queue's seconds pass in one of ours: an instant that it names is kept in a third of the time. A promise has two
+seconds of grace there, so our loop may be late by more than half a second.
+"""
 ANSWER_S = 0.1
-REQUESTS, EVERY_S = 40, 0.03
+REQUESTS, EVERY_S = 30, 0.03
 
 
 @contextlib.asynccontextmanager
@@ -60,5 +62,5 @@ async def test_waiting_as_long_as_the_header_says_gets_in(tmp_path: Path, monkey
             clients.append(asyncio.create_task(client(front, number)))
             await asyncio.sleep(EVERY_S)
         await asyncio.gather(*clients)
-    assert len(came_back) >= 12
+    assert len(came_back) >= 10
     assert sum(came_back) >= 0.9 * len(came_back), came_back

@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.gateway.pool.engines import SPEC
@@ -13,27 +12,29 @@ from tests.gateway.pool.full_fronts import BODIES, CHAT
 
 @pytest.mark.asyncio
 async def test_it_is_not_ready_before_it_stops_taking_connections(tmp_path: Path) -> None:
-    front = Front(tmp_path, automatic=True, ready_lead_s=0.6)
+    front = Front(tmp_path, automatic=True, ready_lead_s=3, drain_s=10)
     await front.open()
+    port = front.app._listeners[1].port
     body = BODIES[CHAT] | {"model": SPEC.name}
-    stopping = asyncio.create_task(front.app.close())
-    await asyncio.sleep(0)
     async with front.client(front._key) as probe, front.client(front._key) as newcomer:
-        assert (await probe.get("/readyz")).status_code == 503
+        assert (await probe.get("/readyz")).status_code == 200
+        stopping = asyncio.create_task(front.app.close())
+        while (await probe.get("/readyz")).status_code != 503:
+            assert not stopping.done()
         reply = await newcomer.post(CHAT, json=body)
         assert (reply.status_code, reply.headers["connection"]) == (200, "close")
 
     async def refused() -> bool:
-        async with front.client(front._key) as late:
-            try:
-                await late.get("/readyz")
-            except httpx.ConnectError:
-                return True
-            return False
+        try:
+            _, late = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return True
+        late.close()
+        return False
 
-    while not await refused():
-        assert not stopping.done()
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(20):
+        while not await refused():
+            await asyncio.sleep(0.05)
     await front.http.aclose()
     await stopping
     await front.engine.stop()
