@@ -13,6 +13,9 @@ from tests.live.harness import MODEL, Sluice, free_ports, model
 from tests.live.harness import sluice as command
 from tests.waiting import eventually
 
+LONG, QUARTERS = 1900, 4
+"""Tokens, and how many such streams at once."""
+
 pytestmark = [pytest.mark.destructive(order=10), pytest.mark.timeout(300)]
 
 
@@ -98,23 +101,33 @@ def stream(second: Sluice, key: str, tokens: int) -> str:
 
 
 def test_down_ends_streams_whole_or_says_why_not_and_lets_nothing_behind(second: Sluice) -> None:
-    """Short streams follow each other until nobody takes them; a long one runs longer than the drain lasts."""
+    """Streams follow each other until nobody takes them. Short ones end in time; long ones take longer than the drain lasts, and
+    as they begin a quarter of their length apart, it meets most of them in the middle.
+    """
     assert len(second.tree()) > 5
     key = second.key()
-    ends: collections.Counter[str] = collections.Counter()
+    short: list[str] = []
+    long: list[list[str]] = [[] for _ in range(QUARTERS)]
 
-    def one_after_the_other() -> None:
-        while "refused" not in ends:
-            ends[stream(second, key, 32)] += 1
+    def one_after_the_other(ends: list[str], first: int, tokens: int) -> None:
+        ends.append(stream(second, key, first))
+        while ends[-1] == "whole":
+            ends.append(stream(second, key, tokens))
 
-    with ThreadPoolExecutor() as pool:
-        long = [pool.submit(stream, second, key, 1900) for _ in range(4)]
-        short = pool.submit(one_after_the_other)
-        eventually(lambda: ends["whole"], 30, "streams run")
+    with ThreadPoolExecutor(1 + QUARTERS) as pool:
+        running = [
+            pool.submit(one_after_the_other, ends, LONG * (number + 1) // QUARTERS, LONG)
+            for number, ends in enumerate(long)
+        ]
+        running.append(pool.submit(one_after_the_other, short, 32, 32))
+        eventually(lambda: "whole" in short, 30, "streams run")
         down = command("down", "-c", second.file)
-        short.result(30)
-    assert set(ends) == {"whole", "refused"}, ends
-    assert {each.result() for each in long} <= {"whole", "shutting_down"}
+        for each in running:
+            each.result(60)
+    assert (short[0], short[-1]) == ("whole", "refused"), short
+    last = [ends[-1] for ends in long]
+    assert "shutting_down" in last, "a stream that is cut says why"
+    assert set(last) <= {"shutting_down", "refused"}, last
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     assert second.process is not None
     assert second.process.wait(5) == 0
