@@ -169,7 +169,7 @@ class Door:
             self._running.discard(me)
             self.in_flight -= 1
             watch.end(reply.status or 499)
-            record.guard = watch.told
+            record.guard, record.guard_refused = watch.told, watch.refused
             if reply.failure is not None:
                 self.on_error(reply.failure, scope["path"], meter)
             elif meter.reason is not None:

@@ -90,6 +90,11 @@ class Watch:
         level = self._verdict.applied
         return self._action or (level.label if level else "")
 
+    @property
+    def refused(self) -> bool:
+        """Whether the guard refused this request. One that it let pass under a level, or stripped, was served."""
+        return self._action not in ("", Level.STRIP.label)
+
     def enter(self, caller: Caller) -> None:
         """By the key's verdict, which is only looked up."""
         guarding = self._guarding

@@ -28,7 +28,7 @@ def kept(record: RequestRecord, slow_s: float | None) -> Kept | None:
     """Of an ended request; None: nobody will ask. A refusal for want of room is no error: in an overload there are thousands."""
     if record.outcome is Outcome.ERROR:
         return Kept.ERROR
-    if record.guard:
+    if record.guard_refused:
         return Kept.GUARD
     if record.totals.failovers:
         return Kept.FAILOVER

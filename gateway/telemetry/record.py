@@ -87,8 +87,8 @@ class Totals(NamedTuple):
 class RequestRecord:
     """`marks`: (stage, when it began); each ends where the next begins, the last with the request. `span_id` is the server span's,
     `sampled` what was decided at the start. `error` is a code of the error table's. `guard`: what the guard did to it, or the
-    level it is under. `body` is the admitted one, for the parameters that a span tells; `decode` turns tokens of its model into
-    text.
+    level it is under; `guard_refused`: that it was refused for it. `body` is the admitted one, for the parameters that a span
+    tells; `decode` turns tokens of its model into text.
     """
 
     request_id: str
@@ -111,6 +111,7 @@ class RequestRecord:
     notes: list[tuple[str, float, Mapping[str, Any]]] = field(default_factory=list)
     legs: Sequence[Leg] = ()
     guard: str = ""
+    guard_refused: bool = False
     status: int = 0
     error: str = ""
     outcome: Outcome = Outcome.OK
