@@ -89,6 +89,16 @@ async def _most_logprobs(scene: Scene, prompts: list[list[int]]) -> int:
     return TOP
 
 
+def exactly_the_hidden_size(columns: list[list[float]], true: int) -> Finding:
+    """Of one column of logprobs for each token, a row for each context: whether their rank is `true`, beyond doubt."""
+    rank = hidden_size(np.array(columns).T)
+    return Finding(
+        rank.hidden == true and rank.gap > STEP,
+        f"hidden size {rank.hidden} of {true}, step {rank.gap:.0f}",
+        {"hidden": rank.hidden, "true hidden": true, "step": rank.gap},
+    )
+
+
 async def steal_by_forced_tokens(scene: Scene) -> Finding:
     """One scalar per answer: (h + 16)² of them. Success: exactly h."""
     vocabulary, true = output_projection(scene.folder).shape
@@ -97,12 +107,7 @@ async def steal_by_forced_tokens(scene: Scene) -> Finding:
     for token in some_readable(scene, true + SPARE):
         choices = await in_batches(scene, prompts, {"logit_bias": {str(token): FORCE}, "logprobs": 1})
         columns.append([choice["logprobs"]["token_logprobs"][0] for choice in choices])
-    rank = hidden_size(np.array(columns).T)
-    return Finding(
-        rank.hidden == true and rank.gap > STEP,
-        f"hidden size {rank.hidden} of {true}, step {rank.gap:.0f}",
-        {"hidden": rank.hidden, "true hidden": true, "step": rank.gap},
-    )
+    return exactly_the_hidden_size(columns, true)
 
 
 async def steal_by_halving(scene: Scene) -> Finding:

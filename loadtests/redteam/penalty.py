@@ -7,10 +7,16 @@ which the best of them begins to win is its share of the largest logit, found by
 
 import numpy as np
 
-from loadtests.redteam.algebra import hidden_size
 from loadtests.redteam.attack import Finding, Scene
-from loadtests.redteam.bias import ERROR, SPARE, contexts, in_batches, one_token, some_readable
-from loadtests.redteam.projection import STEP
+from loadtests.redteam.bias import (
+    ERROR,
+    SPARE,
+    contexts,
+    exactly_the_hidden_size,
+    in_batches,
+    one_token,
+    some_readable,
+)
 from loadtests.redteam.target import COMPLETIONS, Stopped, together
 from loadtests.redteam.victim import logits, output_projection
 
@@ -32,12 +38,7 @@ async def steal_by_bans(scene: Scene) -> Finding:
             scene.target.forgive()
             choices = await in_batches(scene, prompts, banned | {"stop_token_ids": [token]})
         columns.append([choice["logprobs"]["token_logprobs"][0] for choice in choices])
-    rank = hidden_size(np.array(columns).T)
-    return Finding(
-        rank.hidden == true and rank.gap > STEP,
-        f"hidden size {rank.hidden} of {true}, step {rank.gap:.0f}",
-        {"hidden": rank.hidden, "true hidden": true, "step": rank.gap},
-    )
+    return exactly_the_hidden_size(columns, true)
 
 
 async def steal_by_penalties(scene: Scene) -> Finding:
