@@ -220,7 +220,7 @@ class EnginePool:
             flight.channel, flight.asked = None, now
             flight.end_leg("lost", now, channel.pace.last)
             if flight.rival is not None:
-                flight.rival.deaths, flight.rival.blamed = flight.deaths, flight.blamed
+                flight.pass_blame(flight.rival)
                 self._withdraw(flight)
                 continue
             if flight.tokens and (last := self._codec.full(flight.request, flight.tokens)) is not None:

@@ -74,15 +74,17 @@ class Failover:
 def note_death(flights: Sequence[Flight], since: float) -> None:
     """Of an engine that had these, `since` when (on the clock of their legs): who was sent to it later has no part in it. What ends
     a core mostly does so as it begins there, or where it failed before: the newcomers are to blame, or, if there are none,
-    everybody is.
+    everybody is. Who was the only suspect once is one at every further death.
     """
     aboard = [flight for flight in flights if flight.leg is None or flight.leg.sent <= since] or flights
     newcomers = [flight for flight in aboard if flight.gained < PROVEN]
-    for flight in aboard:
-        if not newcomers or flight.gained < SETTLED:
-            flight.deaths += 1
-    for flight in newcomers or aboard:
-        flight.blamed += 1
+    concerned = [flight for flight in aboard if not newcomers or flight.gained < SETTLED]
+    for flight in concerned:
+        flight.deaths += 1
+        if flight.singled_out or not newcomers or flight.gained < PROVEN:
+            flight.blamed += 1
+    if len(suspects := newcomers or aboard) == 1:
+        suspects[0].singled_out = True
 
 
 def lost() -> EngineLost:

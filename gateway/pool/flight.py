@@ -25,8 +25,9 @@ class Flight:
     answer are in the journal and yet to come, `grown`: how many of the journal its prompt ends with. `channel` is None while no
     engine has it; `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt, without `grown`, its
     engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard
-    that it may have had a part in, `blamed`: those of them it is suspected of; `gained`: tokens of the present attempt. `asked`:
-    when it came, or its engine was lost, `found`: when there was one to have it; `leg` tells how its present attempt went.
+    that it may have had a part in, `blamed`: those of them it is suspected of, `singled_out`: of one of them alone; `gained`: tokens
+    of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it; `leg` tells how
+    its present attempt went.
     """
 
     request_id: str
@@ -37,6 +38,7 @@ class Flight:
     attempt: int = 0
     deaths: int = 0
     blamed: int = 0
+    singled_out: bool = False
     gained: int = 0
     known: int = 0
     grown: int = 0
@@ -160,7 +162,12 @@ class Flight:
         """The same request, for another engine."""
         self.rival = Flight(self.request_id, self.request, self.prompt_tokens, self.context, attempt=HEDGE, rival=self)
         self.rival.asked = time.monotonic()
+        self.pass_blame(self.rival)
         return self.rival
+
+    def pass_blame(self, other: "Flight") -> None:
+        """To who goes on in its stead."""
+        other.deaths, other.blamed, other.singled_out = self.deaths, self.blamed, self.singled_out
 
     def take(self, output: Any) -> bool:
         """Journal an output of the present attempt. False: the stream has had all of it. Raises DivergedError."""

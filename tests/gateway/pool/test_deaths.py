@@ -51,6 +51,29 @@ def test_a_death_after_many_tokens_is_held_against_nobody_as_long_as_there_are_n
     assert (long.deaths, long.blamed) == (1, 1)
 
 
+def test_who_was_the_only_suspect_once_is_one_again_beside_newcomers():
+    marked, proven, new = aboard(PROVEN), aboard(PROVEN), aboard(0)
+    note_death([marked], since=1)
+    note_death([marked, proven, new], since=1)
+    assert [flight.blamed for flight in (marked, proven, new)] == [2, 0, 1]
+    note_death([new, proven], since=1)
+    assert new.blamed == 2
+
+
+def test_one_of_two_suspects_is_none_beside_newcomers():
+    one, other, new = aboard(PROVEN), aboard(PROVEN), aboard(0)
+    note_death([one, other], since=1)
+    note_death([one, new], since=1)
+    assert [flight.blamed for flight in (one, new)] == [1, 1]
+
+
+def test_a_hedge_and_its_rival_share_the_blame():
+    flight = aboard(0)
+    note_death([flight], since=1)
+    rival = flight.hedge()
+    assert (rival.deaths, rival.blamed, rival.singled_out) == (1, 1, True)
+
+
 async def test_a_request_in_which_two_engines_died_is_not_tried_again(fork):
     left, right, gateway = fork
     context = RequestContext()
