@@ -26,8 +26,8 @@ class Flight:
     engine has it; `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt, without `grown`, its
     engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard
     that it may have had a part in, `blamed`: those of them it is suspected of, `singled_out`: of one of them alone; `gained`:
-    tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it; `leg` tells
-    how its present attempt went.
+    tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it; `leg`
+    tells how its present attempt went.
     """
 
     request_id: str
