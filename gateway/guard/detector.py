@@ -81,12 +81,15 @@ class Detector:
 
     def _take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32]) -> None:
         record = self._record(seen.key, seen.tenant, seen.at)
-        record.profile.take(seen, marks, phi)
         account = self._families.of(seen.tenant)
         shared = seen.tenant not in self.settings.trusted and self._families.shared(seen.tenant)
         if shared:
-            self._record(account, account.removeprefix(ACCOUNT), seen.at).profile.take(seen, marks, phi)
+            whole = self._record(account, account.removeprefix(ACCOUNT), seen.at)
+            record.profile.take(seen, marks, phi, (whole.profile, *whole.elsewhere, *record.elsewhere))
+            whole.profile.take(seen, marks, phi, whole.elsewhere)
             self._dirty[account] = self._changed[account] = None
+        else:
+            record.profile.take(seen, marks, phi, record.elsewhere)
         hour = int(seen.at % DAY_S // 3600)
         self._hours[hour] += 1
         if seen.status < 400:

@@ -6,6 +6,7 @@ Two gateways' profiles of the same key and day merge into what one gateway would
 
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Self
@@ -75,7 +76,8 @@ class Profile:
     def window(self) -> Window:
         return Window(self.get("requests") - self.get("refused"), self.phi, self.squares)
 
-    def take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32]) -> None:
+    def take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32], elsewhere: Iterable[Self] = ()) -> None:
+        """`elsewhere`: where a conversation that goes on here may have been had: other gateways, the account's other keys."""
         self.counters[:COUNTED] += (
             1,
             seen.prompt_tokens,
@@ -102,7 +104,7 @@ class Profile:
         self.minute = (this, self.minute[1] + tokens if self.minute[0] == this else tokens)
         self.rush = max(self.rush, self.minute[1])
         self._edits(marks.simhash, int(seen.at // BURST_S))
-        self._history(marks)
+        self._history(marks, elsewhere)
         distinct.add(self.texts, marks.whole)
         distinct.add_placed(self.shingles, *marks.shingles)
         for token in seen.bias[:64]:
@@ -131,11 +133,14 @@ class Profile:
         self.ring[self.rung % RING] = simhash
         self.rung += 1
 
-    def _history(self, marks: Marks) -> None:
-        """A conversation that goes on from one which was never had here was had elsewhere, or made up."""
-        if marks.predecessor is not None and not _has(self.said, marks.predecessor % (len(self.said) * 8)):
-            self.counters[_AT["replayed"]] += 1
-        _set(self.said, marks.conversation % (len(self.said) * 8))
+    def _history(self, marks: Marks, elsewhere: Iterable[Self]) -> None:
+        """A conversation that goes on from one which was never had here was had at another service, or made up."""
+        places = len(self.said) * 8
+        if marks.predecessor is not None:
+            place = marks.predecessor % places
+            if not any(_has(each.said, place) for each in (self, *elsewhere)):
+                self.counters[_AT["replayed"]] += 1
+        _set(self.said, marks.conversation % places)
 
     def twin(self) -> None:
         """This request was, but for little, another's."""

@@ -47,9 +47,14 @@ class Record:
         return sum(each.get("requests") for each in (self.profile, *self.others.values()) if each.day == day)
 
     @property
+    def elsewhere(self) -> list[Profile]:
+        """What the other gateways have seen on the day that is today here."""
+        return [profile for profile in self.others.values() if profile.day == self.profile.day]
+
+    @property
     def whole(self) -> Profile:
         """Of all gateways."""
-        others = [profile for profile in self.others.values() if profile.day == self.profile.day]
+        others = self.elsewhere
         if not others:
             return self.profile
         whole = Profile(self.profile.tenant, self.profile.day)

@@ -1,7 +1,7 @@
 """Accounts with several keys: a harvest gains nothing from being linked, and a large customer is no harvest."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -67,6 +67,33 @@ def test_a_fleet_of_one_customers_keys_is_no_hydra() -> None:
     judge.judge(START + 9000)
     judge.judge(START + 9031)
     assert {judge.verdict(name).level for name in judge.records} == {Level.OBSERVE}
+
+
+def test_a_conversation_may_go_on_under_another_key_of_its_account() -> None:
+    judge = detector()
+    for turn, messages in enumerate(conversation(12)):
+        asked = seen(at=START + turn, key=f"pod{turn % 2}", tenant="one", messages=messages)
+        judge.take(asked, asked._replace(key="elsewhere", tenant="other")) if turn else judge.take(asked)
+    assert judge.records["pod0"].profile.get("replayed") + judge.records["pod1"].profile.get("replayed") == 0
+    assert judge.records["elsewhere"].profile.get("replayed") == 1
+
+
+def test_a_conversation_may_go_on_at_another_gateway() -> None:
+    gateways = (detector(), detector())
+    for turn, messages in enumerate(conversation(12)):
+        here, there = gateways[turn % 2], gateways[1 - turn % 2]
+        here.take(seen(at=START + turn, key="k", messages=messages))
+        there.learn("k", here.ledger("k"), START + turn)
+        there.merge("k", "another", here.records["k"].profile)
+    assert [each.features("k").replayed for each in gateways] == [0, 0]
+
+
+def conversation(turns: int) -> Iterator[tuple[tuple[str, str], ...]]:
+    """The messages of each of its requests."""
+    history: tuple[tuple[str, str], ...] = (("user", "What is next?"),)
+    for turn in range(turns):
+        yield history
+        history = (*history, ("assistant", f"This is {turn}."), ("user", f"And after {turn}?"))
 
 
 def test_two_keys_that_are_held_hold_their_account_and_one_does_not() -> None:
