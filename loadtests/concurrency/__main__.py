@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--streams", type=int, default=1000, help="at once (default: 1000; 0: leave this part out)")
     root.add_argument("--minutes", type=float, default=5.0, help="that they are held")
     root.add_argument("--idle", type=int, default=10_000, help="keep-alive connections (default: 10000; 0: leave out)")
+    root.add_argument("--door", choices=("own", "haproxy"), default="own", help="for all of them (default: own)")
     root.add_argument("--hold", type=float, default=60.0, help="seconds that they are idle")
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/concurrency-<date>.json)")
     root.add_argument("--seed", type=int, default=1)
@@ -44,11 +45,12 @@ def main() -> None:
     idle: Connections | None = None
     with tempfile.TemporaryDirectory(prefix="sluice-concurrency-") as folder:
         engine = {"kv_cache_memory": KV_CACHE, "max_num_seqs": max(1, arguments.streams) + SPARE_SEQUENCES}
-        server = start_sluice(arguments.config, Path(folder) / "sluice", haproxy=False, engine=engine)
+        haproxy = arguments.door == "haproxy"
+        server = start_sluice(arguments.config, Path(folder) / "sluice", haproxy=haproxy, engine=engine)
         try:
             management = load(Path(folder) / "sluice" / "sluice.yaml").gateway.management
             url = f"http://{management.host}:{management.port}"
-            door = Door(HOST, server.ports["own"], server.model, server.key)
+            door = Door(HOST, server.ports[arguments.door], server.model, server.key)
             look = looking(url, server.pids)
             if arguments.streams:
                 sampler = Sampler(url, server.pids)
