@@ -15,7 +15,7 @@ from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
 
 HOST, TOKENS, STALL_S = "127.0.0.1", 128, 30.0
-HEAD = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "canned"}
+HEAD: dict[str, object] = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "canned"}
 PLAN = Plan(chat("canned", [{"role": "user", "content": "Hi"}], TOKENS, exact=True), max_tokens=TOKENS, exact=True)
 
 
