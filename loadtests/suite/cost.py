@@ -15,7 +15,7 @@ from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
 
 HOST, TOKENS, STALL_S = "127.0.0.1", 128, 30.0
-HEAD: dict[str, object] = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "canned"}
+HEAD = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "canned"}
 PLAN = Plan(chat("canned", [{"role": "user", "content": "Hi"}], TOKENS, exact=True), max_tokens=TOKENS, exact=True)
 
 
@@ -26,7 +26,7 @@ def events() -> list[bytes]:
         return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
     counts = {"prompt_tokens": 9, "completion_tokens": TOKENS, "total_tokens": 9 + TOKENS}
-    said = [
+    said: list[dict[str, object]] = [
         choice({"role": "assistant", "content": ""}),
         *([choice({"content": " word"})] * (TOKENS - 1)),
         choice({"content": "."}, "length"),
