@@ -33,7 +33,7 @@ def open_limiter(settings: Limits, gateways: int) -> Limiter:
     shared = None
     if settings.redis is not None:
         url = settings.redis.get_secret_value()
-        pool = connections(url, timeout_s)
+        pool = connections(url)
         shared = Shared(RedisWindows(url, pool, timeout_s), RedisBudgets(pool, timeout_s))
     return Limiter(shared, Settings(share=share, outage=settings.outage, lease_s=settings.lease_s))
 

@@ -1,6 +1,5 @@
 """Token budgets that all gateways share: each step is one Lua script, atomic in Redis."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.limits.patience import patient
 from gateway.limits.store import Claim, Denied, Granted, StoreUnavailable
 
 SCRIPT: Final = "budgets.lua"
@@ -23,21 +23,16 @@ _reserved = msgspec.msgpack.Decoder(tuple[int, float, tuple[float, ...]]).decode
 _levels = msgspec.msgpack.Decoder(tuple[float, ...]).decode
 
 
-def connections(url: str, timeout_s: float, most: int = 64) -> BlockingConnectionPool:
-    """A pool whose every wait ends after `timeout_s`, and where nothing is tried twice behind our back."""
+def connections(url: str, most: int = 64) -> BlockingConnectionPool:
+    """A pool where whoever asks ends the waiting, not the pool, and where nothing is tried twice behind our back."""
     pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=most,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+        url, max_connections=most, timeout=None, socket_timeout=None, retry=Retry(NoBackoff(), 0)
     )
     return pool
 
 
 class RedisBudgets:
-    """See BudgetStore. A step that takes longer than `timeout_s` raises StoreUnavailable."""
+    """See BudgetStore. A step that Redis takes longer for than `timeout_s` raises StoreUnavailable."""
 
     def __init__(self, pool: BlockingConnectionPool, timeout_s: float, prefix: str = "sluice") -> None:
         self._pool = pool
@@ -92,7 +87,7 @@ class RedisBudgets:
     @asynccontextmanager
     async def _timely(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with patient(self._timeout_s):
                 yield
         except (RedisError, OSError, TimeoutError) as exc:
             raise StoreUnavailable(f"{type(exc).__name__}: {exc}") from exc

@@ -4,7 +4,6 @@ Both are asked by identity from our own layer. A request passes all windows or c
 meet at the last place of a shared window may find that one of them has counted in the windows before it.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -16,6 +15,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from slowapi import Limiter
 
+from gateway.limits.patience import patient
 from gateway.limits.policy import Subject, WindowRule
 from gateway.limits.sliding import Counters
 from gateway.limits.store import StoreUnavailable
@@ -82,7 +82,7 @@ class LocalWindows:
 
 
 class RedisWindows:
-    """All gateways count together. A step that takes longer than `timeout_s` raises StoreUnavailable."""
+    """All gateways count together. A step that Redis takes longer for than `timeout_s` raises StoreUnavailable."""
 
     def __init__(self, url: str, pool: object, timeout_s: float, prefix: str = "sluice") -> None:
         self._storage = RedisStorage(
@@ -98,7 +98,7 @@ class RedisWindows:
     async def enter(self, subject: Subject, rules: Sequence[WindowRule]) -> Passed | Full | None:
         applying = list(_applying(rules, subject))
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with patient(self._timeout_s):
                 found = [(rule, await self._counters(rule, name)) for rule, name in applying]
                 outcome = _judged(found)
                 if isinstance(outcome, Passed):

@@ -41,7 +41,7 @@ async def request(limiter):
 
 
 async def main():
-    pool = connections(url, 0.5)
+    pool = connections(url)
     limiter = Limiter(Shared(RedisWindows(url, pool, 0.5, prefix), RedisBudgets(pool, 0.5, prefix)), Settings(share=share))
     limiter.open()
     print("open", flush=True)
@@ -64,7 +64,7 @@ from gateway.limits.policy import Subject, TokenRule
 from gateway.limits.redis_budgets import RedisBudgets, connections
 
 async def main():
-    store = RedisBudgets(connections(sys.argv[1], 1.0), 1.0, sys.argv[2])
+    store = RedisBudgets(connections(sys.argv[1]), 1.0, sys.argv[2])
     claim = TokenRule("tenant", int(sys.argv[3]), "lifetime").claim(Subject("k", "acme"))
     await store.reserve("acme", "mine", [claim], 3000, 1.0)
     await store.renew("acme", {"mine": 40}, 1.0)
@@ -105,7 +105,7 @@ def ended(gateways: list[subprocess.Popen[str]]) -> bool:
 
 
 async def known(url: str, prefix: str) -> float:
-    store = RedisBudgets(connections(url, 1.0), 1.0, prefix)
+    store = RedisBudgets(connections(url), 1.0, prefix)
     (used,) = await store.used("acme", [CLAIM])
     await store.close()
     return used

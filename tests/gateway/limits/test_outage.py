@@ -23,9 +23,9 @@ TOKENS = Policy((), (EVER,))
 REQUESTS = Policy(window_rules("key", ["1000/day"]))
 
 
-def gateway(url: str, prefix: str = "sluice", **settings) -> Limiter:
-    pool = connections(url, TIMEOUT)
-    shared = Shared(RedisWindows(url, pool, TIMEOUT, prefix), RedisBudgets(pool, TIMEOUT, prefix))
+def gateway(url: str, prefix: str = "sluice", timeout_s: float = TIMEOUT, **settings) -> Limiter:
+    pool = connections(url)
+    shared = Shared(RedisWindows(url, pool, timeout_s, prefix), RedisBudgets(pool, timeout_s, prefix))
     limiter = Limiter(shared, Settings(**{"retry_s": 0.1, **settings}))
     limiter.open()
     return limiter

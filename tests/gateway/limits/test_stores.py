@@ -25,7 +25,7 @@ T = "acme"
 def fresh(kind: str, url: str) -> BudgetStore:
     if kind == "local":
         return LocalBudgets()
-    return RedisBudgets(connections(url, 5.0), 5.0, prefix=secrets.token_hex(4))
+    return RedisBudgets(connections(url), 5.0, prefix=secrets.token_hex(4))
 
 
 @pytest.fixture(params=["local", "redis"])
@@ -203,7 +203,7 @@ def _numbers(answer) -> list[float]:
 async def test_a_redis_that_is_not_there_is_unavailable(own_redis):
     own_redis.process.kill()
     own_redis.process.wait()
-    store = RedisBudgets(connections(own_redis.url, 0.5), 0.5)
+    store = RedisBudgets(connections(own_redis.url), 0.5)
     with pytest.raises(StoreUnavailable):
         await store.ping()
     with pytest.raises(StoreUnavailable):

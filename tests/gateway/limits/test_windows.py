@@ -28,7 +28,7 @@ async def windows(request, redis_server):
         # Redis keeps its own clock; a minute does not end within a test.
         yield LocalWindows(clock=lambda: NOON)
         return
-    pool = connections(redis_server.url, 5.0)
+    pool = connections(redis_server.url)
     yield RedisWindows(redis_server.url, pool, 5.0, prefix=secrets.token_hex(4))
     await pool.disconnect()
 
@@ -143,7 +143,7 @@ def test_counters_that_are_over_are_forgotten():
 
 
 async def test_a_redis_that_is_gone_is_unavailable(own_redis):
-    pool = connections(own_redis.url, 0.5)
+    pool = connections(own_redis.url)
     windows = RedisWindows(own_redis.url, pool, 0.5)
     rules = per("key", "5/minute")
     assert isinstance(await windows.enter(ADA, rules), Passed)
