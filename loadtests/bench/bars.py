@@ -75,16 +75,18 @@ def bars(samples: Sequence[Sample], noisy: Noisy | None = None, tracing: Tracing
         ttft = ttft_difference(samples, OWN)
         found.append(Bar("TTFT p50 at 1 stream, own port", "ms", ttft, bar=1.0, aim=0.3, higher_is_better=False))
     if noisy is not None:
+        name = "TTFT p99 beside a noisy neighbour, to alone"
         found += [
+            Bar(name, "×", noisy.ratio, bar=1.5, aim=1.1, higher_is_better=False, interval=noisy.interval),
             Bar(
-                "TTFT p99 beside a noisy neighbour, to alone",
+                "the same, to beside a fair one",
                 "×",
-                noisy.ratio,
+                noisy.ratio_to_fair,
                 bar=1.5,
-                aim=1.1,
+                aim=1.0,
                 higher_is_better=False,
+                interval=noisy.interval_to_fair,
             ),
-            Bar("the same, to beside a fair one", "×", noisy.ratio_to_fair, bar=1.5, aim=1.0, higher_is_better=False),
         ]
     if tracing is not None:
         name = f"requests/s with {tracing.ratio:.0%} of traces, to none"

@@ -28,7 +28,7 @@ class Plan:
     idle_s: float = 15.0
     samples_compared: int = 16
     batching: bool = True
-    noisy_rounds: int = 3
+    noisy_rounds: int = 6
     tracing_pairs: int = 24
     shrink: int = 1
 

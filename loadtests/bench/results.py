@@ -116,7 +116,8 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Noisy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tenant's TTFT (p99, ms, one per round) alone, beside a neighbour within its share, and beside one that offers twenty
-    times its share; streams of each. The engine is as full beside the second as beside the third, and nobody waits.
+    times its share; streams of each. The engine is as full beside the second as beside the third, and nobody waits. The intervals
+    hold the ratios' medians with 95 % confidence, if there were six rounds.
     """
 
     max_num_seqs: int
@@ -128,6 +129,8 @@ class Noisy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside_ms: list[float]
     ratio: Spread
     ratio_to_fair: Spread
+    interval: tuple[float, float] | None = None
+    interval_to_fair: tuple[float, float] | None = None
 
 
 class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

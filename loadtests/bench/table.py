@@ -10,7 +10,7 @@ from rich.text import Text
 from loadtests.arithmetic import Spread
 from loadtests.bench.bars import front_cpu, ratio, requests
 from loadtests.bench.plan import BARE, DOORS, HEADLINE
-from loadtests.bench.results import Bar, Batching, Equality, Results, Row, Tracing
+from loadtests.bench.results import Bar, Batching, Equality, Noisy, Results, Row, Tracing
 
 SIDES = (BARE, *DOORS)
 LEAST_US = 0.05
@@ -118,13 +118,8 @@ def _lines(results: Results) -> Iterable[str]:
     yield f"used by other processes: median {statistics.median(foreign):.2f}, at most {max(foreign):.2f} cores"
     for batch in results.batching:
         yield _batching(batch)
-    if (noisy := results.noisy) is not None:
-        rows = (noisy.alone_ms, noisy.fair_ms, noisy.beside_ms)
-        alone, fair, beside = (statistics.median(values) for values in rows)
-        yield (
-            f"{noisy.quiet_streams} streams of one tenant, max_num_seqs {noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, "
-            f"{fair:.1f} ms beside {noisy.fair_streams} streams of another, {beside:.1f} ms beside {noisy.noisy_streams}"
-        )
+    if results.noisy is not None:
+        yield noisy_line(results.noisy)
     if results.tracing is not None:
         yield tracing_line(results.tracing)
     machine = results.machine
@@ -138,6 +133,17 @@ def tracing_line(one: Tracing) -> str:
         for value, (low, high) in ((one.requests_per_s, one.requests_interval), (one.cpu, one.cpu_interval))
     )
     return f"traces of {one.ratio:.0%} of requests: requests/s {rates}, CPU per token {cpu}, {one.requests_per_s.count} pairs"
+
+
+def noisy_line(noisy: Noisy) -> str:
+    rows = (noisy.alone_ms, noisy.fair_ms, noisy.beside_ms)
+    alone, fair, beside = (statistics.median(values) for values in rows)
+    low, high = noisy.interval or (noisy.ratio.low, noisy.ratio.high)
+    return (
+        f"{noisy.quiet_streams} streams of one tenant, max_num_seqs {noisy.max_num_seqs}: TTFT p99 {alone:.1f} ms alone, "
+        f"{fair:.1f} ms beside {noisy.fair_streams} streams of another, {beside:.1f} ms beside {noisy.noisy_streams}: "
+        f"× {noisy.ratio.median:.2f} ({low:.2f} to {high:.2f}) of alone, {noisy.ratio.count} rounds"
+    )
 
 
 def _equality(one: Equality) -> str:

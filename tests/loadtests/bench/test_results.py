@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from loadtests.arithmetic import spread
+from loadtests.bench import noisy
 from loadtests.bench.bars import bars, row
 from loadtests.bench.plan import BARE, COMPARISON, DOORS, HAPROXY, OWN, WAKING, WARM_UP, Plan, order, prompt_seed
 from loadtests.bench.probe import Shot, net_of_idle
@@ -14,7 +15,6 @@ from loadtests.bench.results import (
     Bar,
     Batching,
     Equality,
-    Noisy,
     Results,
     Sample,
     Tracing,
@@ -117,7 +117,7 @@ def results() -> Results:
         bars=bars(samples),
         equality=[Equality("under load", 20, 1, [("a", "b")])],
         tracing=measured(),
-        noisy=Noisy(16, 4, 12, 160, [10.0, 12.0], [11.0, 12.0], [11.0, 12.0], spread([1.1, 1.0]), spread([1.0, 1.0])),
+        noisy=noisy.compared([10.0, 12.0], [11.0, 12.0], [11.0, 12.0]),
         batching=[Batching(64, 5000.0, 900.0, 100.0, 150.0), Batching(1, 500.0, 900.0, 100.0, 950.0)],
         samples=samples,
     )
@@ -169,6 +169,20 @@ def test_a_bar_itself_is_good_enough(value, higher, met):
 def test_tracing_keeps_its_promise_only_if_all_of_the_interval_does(rates, verdict):
     (bar,) = bars([], tracing=measured(rates))
     assert (bar.verdict, bar.met) == (verdict, verdict == "pass")
+
+
+@pytest.mark.parametrize(
+    ("beside", "verdict"),
+    [([14.0] * 6, "pass"), ([14.0] * 5 + [16.0], "not told apart from noise"), ([16.0] * 4 + [10.0] * 2, "MISSED")],
+)
+def test_the_promise_about_a_noisy_neighbour_is_kept_only_if_all_of_the_interval_keeps_it(beside, verdict):
+    drift = [1.0, 2.0, 1.0, 3.0, 1.0, 1.0]
+    alone, fair, found = (
+        [ms * slow for ms, slow in zip(values, drift, strict=True)] for values in ([10.0] * 6, [14.0] * 6, beside)
+    )
+    to_alone, _ = bars([], noisy=noisy.compared(alone, fair, found))
+    assert to_alone.verdict == verdict
+    assert to_alone.value.median == pytest.approx(sorted(beside)[3] / 10)
 
 
 def test_points_that_were_not_measured_have_no_bar():
