@@ -30,6 +30,8 @@ from gateway.http.guarding import EXCLUSION, Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
+STORE_S: Final = 2.0
+"""For an answer of the guard's Redis, at least: only who asks for what leaks waits for it, and is refused without it."""
 DURABLE_S: Final = 5.0
 HOUR_S: Final = 3600.0
 
@@ -147,7 +149,7 @@ def _store(config: Config) -> GuardStore:
     """Where the limits are shared, the guard's state is too."""
     if config.limits.redis is None:
         return FileStore(config.state_dir / "guard.sqlite")
-    return RedisStore(config.limits.redis.get_secret_value(), config.limits.timeout_ms / 1000)
+    return RedisStore(config.limits.redis.get_secret_value(), max(STORE_S, config.limits.timeout_ms / 1000))
 
 
 def _detector(config: Config, secret: str) -> Detector:

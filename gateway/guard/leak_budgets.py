@@ -2,14 +2,19 @@
 
 Only such requests wait for the store, in threads of its own; who asks for text alone never does. A gateway that dies before
 it settles leaves the whole reservation spent, and a store that does not answer is a refusal: a budget is never guessed.
+
+A charge has no name by which the store would know it again, so nothing is asked twice: the store is waited for longer instead.
+A stalled one costs each such request that one wait and no more, however many there are: what still stands in line for a
+thread when a step fails, fails with it.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError as NeverAsked
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from gateway.guard.accounts import Accounts
 from gateway.guard.exclusion import Ask
@@ -17,6 +22,7 @@ from gateway.guard.leaks import Charge, Shape, given, limits, most, taken
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 
 THREADS: Final = 4
+T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,6 +62,7 @@ class LeakBudgets:
             self._shares[account] = max(own, self._shares.get(account, 0.0))
         self._shapes: dict[str, Shape] = {}
         self._threads = ThreadPoolExecutor(THREADS, "guard-leaks")
+        self._failures = 0
         self.problem: str | None = None
 
     async def reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> Held | Denied | None:
@@ -67,15 +74,14 @@ class LeakBudgets:
         account = self._accounts.of(tenant)
         limit = limits(shape, self._shares.get(account, self._share), self._kept)
         held = Held(f"{_version(shape)}/{account}", charge, ask, sequences, shape.vocabulary)
-        asking = self._threads.submit(self._store.reserve, held.meter, charge, limit)
+        asking = self._ask(lambda: self._store.reserve(held.meter, charge, limit))
         try:
             granted = await asyncio.wrap_future(asking)
         except asyncio.CancelledError:
             # The thread may be in mid-step: what it then takes, it gives back.
-            asking.add_done_callback(lambda done: self._take_back(done, held))
+            self._ask(lambda: self._take_back(asking, held))
             raise
-        except GuardStoreUnavailable as exc:
-            self._failed(exc)
+        except GuardStoreUnavailable:
             return Denied.UNKNOWN
         self.problem = None
         return held if granted else Denied.SPENT
@@ -85,7 +91,7 @@ class LeakBudgets:
         used = taken(held.ask, held.sequences if completion else 0, completion, held.vocabulary)
         back = Charge(max(0, held.charge.scalars - used.scalars), max(0, held.charge.answers - used.answers))
         if back:
-            self._threads.submit(self._give_back, held.meter, back)
+            self._ask(lambda: self._store.give_back(held.meter, back))
 
     async def used(self) -> list[dict[str, Any]]:
         """What each account has been given of each model's output layer, largest first; raises GuardStoreUnavailable."""
@@ -119,17 +125,31 @@ class LeakBudgets:
     def close(self) -> None:
         self._threads.shutdown(wait=True)
 
-    def _give_back(self, meter: str, back: Charge) -> None:
-        try:
-            self._store.give_back(meter, back)
-        except GuardStoreUnavailable as exc:
-            self._failed(exc)
+    def _ask(self, step: Callable[[], T]) -> Future[T]:
+        failures = self._failures
 
-    def _take_back(self, asking: Any, held: Held) -> None:
-        if not asking.cancelled() and asking.exception() is None and asking.result():
-            self._give_back(held.meter, held.charge)
+        def ask() -> T:
+            if self._failures != failures:
+                raise GuardStoreUnavailable("the store failed while this waited for it")
+            try:
+                return step()
+            except GuardStoreUnavailable as exc:
+                self._failed(exc)
+                raise
+
+        return self._threads.submit(ask)
+
+    def _take_back(self, asking: Future[bool], held: Held) -> None:
+        """In a thread; `asking` stood in line before."""
+        try:
+            granted = asking.result()
+        except (NeverAsked, GuardStoreUnavailable):
+            return
+        if granted:
+            self._store.give_back(held.meter, held.charge)
 
     def _failed(self, exc: GuardStoreUnavailable) -> None:
+        self._failures += 1
         if self.problem is None:
             _log.error("guard: leak budgets cannot be asked, so what leaks is refused: %s", exc)
         self.problem = f"leak budgets: {exc}"

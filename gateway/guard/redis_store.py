@@ -20,7 +20,10 @@ KEEP: Final = 100_000
 
 
 class RedisStore:
-    """See GuardStore. Every step ends within `timeout_s`; a leak budget that cannot be asked is refused, never guessed."""
+    """See GuardStore. Redis has `timeout_s` for each answer; a leak budget that cannot be asked is refused, never guessed.
+
+    How late this process is does not matter: a thread that finds its time over looks into the socket once more.
+    """
 
     durable = True
 

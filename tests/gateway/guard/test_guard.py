@@ -1,6 +1,7 @@
 """The guard at work: its thread, its store, several gateways, restarts and a store that is away."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from gateway.guard.detector import Detector, DetectorSettings
 from gateway.guard.exclusion import Ask
 from gateway.guard.file_store import FileStore
 from gateway.guard.guard import Guard
-from gateway.guard.leak_budgets import Denied, Held, LeakBudgets
+from gateway.guard.leak_budgets import THREADS, Denied, Held, LeakBudgets
 from gateway.guard.leaks import Charge, Shape
 from gateway.guard.response import Rules
 from gateway.guard.sharing import Sharing
@@ -324,6 +325,33 @@ async def test_a_store_that_is_away_refuses_and_is_told(tmp_path: Path) -> None:
     assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
     assert leaks.problem is not None
     assert await leaks.reserve("t", SHAPE, Ask(), 1, 100) is None
+
+
+class Stalled:
+    """Each step ends after a while, and fails."""
+
+    def __init__(self, lasts_s: float) -> None:
+        self.lasts_s, self.asked = lasts_s, 0
+
+    def reserve(self, *_: object) -> bool:
+        self.asked += 1
+        time.sleep(self.lasts_s)
+        raise GuardStoreUnavailable("stalled")
+
+
+async def test_a_stalled_store_costs_one_wait_however_many_ask_it() -> None:
+    store = Stalled(0.2)
+    leaks = budgets(store)
+    begun = time.monotonic()
+    found = await asyncio.gather(*(leaks.reserve("t", SHAPE, ASK, 1, 100) for _ in range(10 * THREADS)))
+    assert time.monotonic() - begun < 3 * store.lasts_s
+    assert set(found) == {Denied.UNKNOWN}
+    assert "stalled" in str(leaks.problem)
+    # Whoever comes after that asks again.
+    before = store.asked
+    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
+    assert store.asked == before + 1
+    leaks.close()
 
 
 async def test_a_request_that_is_cancelled_while_it_reserves_takes_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The contract of every store, with a real file and a real Redis."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -92,11 +93,13 @@ def test_a_file_remembers_after_its_gateway_has_gone(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_redis_that_is_gone_is_an_error_within_the_time_allowed(own_redis: RedisServer) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_redis_that_is_gone_or_silent_is_an_error_within_the_time_allowed(
+    own_redis: RedisServer, how: signal.Signals
+) -> None:
     store = RedisStore(own_redis.url, 0.2)
     assert store.reserve("m/a", Charge(1, 0), Charge(10, 0))
-    own_redis.process.kill()
-    own_redis.process.wait()
+    own_redis.process.send_signal(how)
     begun = time.monotonic()
     with pytest.raises(GuardStoreUnavailable):
         store.reserve("m/a", Charge(1, 0), Charge(10, 0))

@@ -1,6 +1,7 @@
 """The guard at a real gateway's door, over HTTP: what is refused, what is taken out, what an operator sees and can undo."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -314,12 +315,14 @@ async def test_an_open_surface_is_accepted_on_loopback_only(tmp_path: Path, host
         Config.model_validate(raw)
 
 
-async def test_without_its_redis_what_leaks_is_refused_and_plain_text_goes_on(
+async def test_what_leaks_waits_for_a_late_redis_and_is_refused_without_one_while_plain_text_goes_on(
     tmp_path: Path, own_redis: RedisServer
 ) -> None:
-    running = Guarded(tmp_path, {"redis": own_redis.url, "timeout_ms": 1000})
+    running = Guarded(tmp_path, {"redis": own_redis.url, "timeout_ms": 100})
     await running.open()
     try:
+        own_redis.process.send_signal(signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(0.4, own_redis.process.send_signal, signal.SIGCONT)
         assert (await running.ask()).status_code == 200
         own_redis.process.kill()
         own_redis.process.wait()
