@@ -31,14 +31,19 @@ class EngineChooser:
         self._router = Router(PrefixIndex(), RecentWork(), random.Random(seed))  # noqa: S311  it breaks ties
         self._replicas: dict[EngineChannel, Replica] = {}
         self._completion = FIRST_COMPLETION
+        self._offered: Sequence[EngineChannel] = ()
+        self._views: list[Replica] = []
 
     def joined(self, channel: EngineChannel) -> None:
         card = channel.card
         self._router.joined(card.engine_id, card.kv_tokens)
-        self._replicas[channel] = Replica(card.engine_id, max_requests=card.max_num_seqs, kv_tokens=card.kv_tokens)
+        self._replicas[channel] = Replica(
+            card.engine_id, max_requests=float(card.max_num_seqs), kv_tokens=card.kv_tokens
+        )
 
     def left(self, channel: EngineChannel) -> None:
         self._router.left(channel.card.engine_id)
+        self._offered, self._views = (), []
         self._replicas.pop(channel, None)
 
     def pick(self, channels: Sequence[EngineChannel], flight: Flight) -> int:
@@ -73,18 +78,18 @@ class EngineChooser:
         replica, others = self._replicas[channel], channel.others
         replica.reported_at = channel.reported_at
         replica.kv_room = (1.0 - channel.load.kv_use) * replica.kv_tokens if replica.kv_tokens else math.inf
-        replica.others_requests, replica.others_prefill_tokens = others.requests, others.prefill_tokens
+        replica.others_requests, replica.others_prefill_tokens = float(others.requests), float(others.prefill_tokens)
         pace = channel.pace.step_s(now)
         usual = [step_s for peer in peers if peer is not channel and (step_s := peer.pace.step_s(now)) is not None]
         slowness = pace / median(usual) if pace and usual else 1.0
         replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
 
     def _snapshot(self, channels: Sequence[EngineChannel]) -> list[Replica]:
-        half, known, replicas = self._completion / 2, self._replicas, []
-        for channel in channels:
-            replica = known[channel]
-            replica.own_requests = requests = channel.requests
-            replica.own_prefill_tokens = channel.prefill_tokens
-            replica.decode_tokens = half * (requests + replica.others_requests)
-            replicas.append(replica)
-        return replicas
+        if channels != self._offered:
+            self._offered, self._views = channels, [self._replicas[channel] for channel in channels]
+        half = self._completion / 2
+        for channel, replica in zip(channels, self._views, strict=True):
+            replica.requests = requests = channel.requests + replica.others_requests
+            replica.prefill_tokens = channel.prefill_tokens + replica.others_prefill_tokens
+            replica.decode_tokens = half * requests
+        return self._views

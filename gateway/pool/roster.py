@@ -45,8 +45,9 @@ class Roster:
         """Engines that may be given work. Those that Serve lists go first; but a controller that has just come back lists nobody,
         and engines say themselves when they leave.
         """
-        up = [channel for channel in self._channels.values() if channel.up and not channel.leaving]
-        return [channel for channel in up if not channel.delisted] or up
+        known = self._channels.values()
+        usable = [channel for channel in known if channel.up and not (channel.leaving or channel.delisted)]
+        return usable or [channel for channel in known if channel.up and not channel.leaving]
 
     def candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
         """Engines that may be given work: those in good standing, or else any that is there."""

@@ -12,4 +12,6 @@ from gateway.routing.replica import Replica
 def considered(replicas: Sequence[Replica], reported_since: float) -> tuple[Sequence[Replica], bool]:
     """Those with recent statistics. If nobody's are recent, all, and True: old figures are better than no answer."""
     recent = [replica for replica in replicas if replica.reported_at >= reported_since]
-    return (recent, False) if recent else (replicas, bool(replicas))
+    if recent and len(recent) < len(replicas):
+        return recent, False
+    return replicas, bool(replicas) and not recent

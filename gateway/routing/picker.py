@@ -9,6 +9,7 @@ def pick(costs: Sequence[float], rng: random.Random) -> int:
     replica. Raises ValueError when there is none.
     """
     least = min(costs)
-    if costs.count(least) == 1:
-        return costs.index(least)
+    first = costs.index(least)
+    if least not in costs[first + 1 :]:
+        return first
     return rng.choice([index for index, cost in enumerate(costs) if cost == least])

@@ -8,10 +8,12 @@ gateways' prompts live in the same cache, and nobody here counts them.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import repeat
 
 MAX_ENTRIES = 250_000
 """Pairs of block and replica, at about 200 bytes each: 60 caches of a million tokens."""
 _SWEEP = 64
+_NOBODY = repeat(0)
 
 
 @dataclass(slots=True, eq=False)
@@ -73,12 +75,10 @@ class PrefixIndex:
         holding = self._alive
         if not holding:
             return found
-        holders = self._holders.get
-        for depth, block in enumerate(blocks):
-            still = holders(block, 0) & holding
-            if still != holding:
+        for depth, holders in enumerate(map(self._holders.get, blocks, _NOBODY)):
+            if holders != holding and (still := holders & holding) != holding:
                 if depth and holding == self._alive:
-                    found = dict.fromkeys(self._names.values(), depth)
+                    found = dict.fromkeys(self._mirrors, depth)
                 elif depth:
                     self._name(holding ^ still, depth, found)
                 holding = still

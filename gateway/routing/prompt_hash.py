@@ -43,7 +43,7 @@ class PromptHasher:
         values = array("L")
         values.fromlist(tokens)
         ids: npt.NDArray[np.uint64] = np.ndarray((whole, self.block_tokens), np.uint64, values)
-        hashes = np.vecdot(ids, self._token_keys[:whole]).cumsum()
+        hashes = np.add.accumulate(np.vecdot(ids, self._token_keys[:whole]))
         hashes += self._block_sums[:whole]
         hashes += self._offset(scope)
         return hashes.tolist()  # type: ignore[no-any-return]

@@ -10,21 +10,21 @@ class Replica:
     """An engine as one gateway knows it. Tokens are counts, times are seconds on the caller's monotonic clock.
 
     The caller keeps one per engine and updates it in place; a decision only reads it. (32 fresh snapshots would cost as much as
-    the decision.) `own_*` is what this gateway sent and knows exactly. `others_*` is the rest of the last report: the reported
-    figure less the own one at the time of that report, at least 0; so a request is counted once, and what was sent since the
-    report is not lost in it.
+    the decision.) `requests`, and `prefill_tokens` of prompts not yet prefilled, are what this gateway sent there, which it knows
+    exactly, and `others_*`: the rest of the last report, which is the reported figure less the own one at the time of it, at least
+    0. So a request is counted once, and what was sent since the report is not lost in it. Counts of a type with what they are
+    weighed against, floats, make a decision among many a twentieth cheaper.
     """
 
     engine_id: str
     reported_at: float = 0.0
-    own_requests: int = 0
-    others_requests: int = 0
-    own_prefill_tokens: int = 0
-    """Prompt tokens sent and not yet prefilled."""
-    others_prefill_tokens: int = 0
+    requests: float = 0.0
+    others_requests: float = 0.0
+    prefill_tokens: float = 0.0
+    others_prefill_tokens: float = 0.0
     decode_tokens: float = 0.0
     """Tokens that all requests in flight are still expected to generate."""
-    max_requests: int = 256
+    max_requests: float = 256.0
     """How many sequences run at once; more wait."""
     kv_tokens: int = 0
     """Size of the KV cache; 0 if unknown."""

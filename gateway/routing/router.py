@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from gateway.routing.filters import considered
@@ -16,6 +17,7 @@ from gateway.routing.sessions import TRUST, engine_hash, home
 STALE_S = 3.0
 """Three missed reports of one second."""
 UNKNOWN_KV_TOKENS = 1 << 20
+_NONE = repeat(0)
 
 
 class Ticket(NamedTuple):
@@ -48,6 +50,8 @@ class Router:
         self._block_tokens = block_tokens
         self._stale_s = stale_s
         self._engine_hashes: dict[str, int] = {}
+        self._fleet: Sequence[Replica] = ()
+        self._ids: list[str] = []
 
     def joined(self, engine_id: str, kv_tokens: int = 0) -> None:
         """An engine is there, with an empty cache of `kv_tokens` (0: unknown). One that is known already keeps what it has."""
@@ -67,25 +71,28 @@ class Router:
         offered, stale = considered(replicas, now - self._stale_s)
         if not offered:
             return None
-        ids = [replica.engine_id for replica in offered]
+        if offered != self._fleet:
+            self._fleet, self._ids = list(offered), [replica.engine_id for replica in offered]
+        ids = self._ids
         held = self._index.match(request.blocks)
         block_tokens, held_by = self._block_tokens, held.get
-        hits = [block_tokens * held_by(engine_id, 0) for engine_id in ids] if held else [0] * len(ids)
+        work = request.prompt_tokens + request.completion_tokens
+        brought = [work - block_tokens * blocks for blocks in map(held_by, ids, _NONE)] if held else [work] * len(ids)
         at_home = -1
         if request.session is not None:
             at_home = home(request.session, [self._engine_hashes[engine_id] for engine_id in ids])
-            hits[at_home] = max(hits[at_home], int(TRUST * request.prompt_tokens))
-        prices = self._recent.prices(ids, request.prompt_tokens + request.completion_tokens, now)
-        at = pick(costs(offered, request, hits, prices), self._rng)
+            brought[at_home] = min(brought[at_home], work - int(TRUST * request.prompt_tokens))
+        prices = self._recent.prices(ids, work, now)
+        at = pick(costs(offered, request, brought, prices), self._rng)
         chosen, engine_id = offered[at], ids[at]
         notes = ("session",) if at == at_home else ()
         return Choice(
-            index=replicas.index(chosen),
+            index=at if offered is replicas else replicas.index(chosen),
             engine_id=engine_id,
             held_blocks=held_by(engine_id, 0),
-            hit_tokens=hits[at],
+            hit_tokens=round(work - brought[at]),
             prompt_tokens=request.prompt_tokens,
-            backlog_tokens=chosen.own_prefill_tokens + chosen.others_prefill_tokens,
+            backlog_tokens=round(chosen.prefill_tokens),
             price=prices[at],
             candidates=len(ids),
             notes=(*notes, "stale") if stale else notes,

@@ -23,20 +23,18 @@ start: it takes one of some thousand places of each step's token budget, yet ste
 
 
 def costs(
-    replicas: Sequence[Replica], request: Request, hit_tokens: Sequence[int], prices: Sequence[float]
+    replicas: Sequence[Replica], request: Request, brought: Sequence[float], prices: Sequence[float]
 ) -> list[float]:
-    """One for each replica, `hit_tokens` and `prices` in the same order. The wait is the replica's backlog, a sequence slot where
-    the batch is full, room in the KV cache where that is.
+    """One for each replica; in the same order the tokens of work `brought` there, and the `prices`. The wait is the replica's
+    backlog, a sequence slot where the batch is full, room in the KV cache where that is.
     """
-    prompt, result = request.prompt_tokens, []
-    work = prompt + request.completion_tokens
+    prompt, result = float(request.prompt_tokens), []
     decode_weight, work_weight = DECODE_WEIGHT, WORK_WEIGHT
-    for replica, hit, price in zip(replicas, hit_tokens, prices, strict=True):
-        prefill = replica.own_prefill_tokens + replica.others_prefill_tokens
-        cost = prefill + decode_weight * replica.decode_tokens + work_weight * price * (work - hit)
-        requests = replica.own_requests + replica.others_requests
-        if requests >= replica.max_requests:
-            cost += _slot(replica, requests)
+    for replica, work, price in zip(replicas, brought, prices, strict=True):
+        prefill = replica.prefill_tokens
+        cost = prefill + decode_weight * replica.decode_tokens + work_weight * price * work
+        if replica.requests >= replica.max_requests:
+            cost += _slot(replica)
         short = prefill + prompt - replica.kv_room
         # An engine without room preempts, and computes again what it preempted.
         if short > 0.0:
@@ -45,7 +43,7 @@ def costs(
     return result
 
 
-def _slot(replica: Replica, requests: int) -> float:
+def _slot(replica: Replica) -> float:
     """A full batch of m makes m tokens a step and frees q slots in about q/m of a request's remaining r steps: after q·r tokens."""
-    queued = requests + 1 - replica.max_requests
-    return queued * replica.decode_tokens / max(1, requests)
+    queued = replica.requests + 1 - replica.max_requests
+    return queued * replica.decode_tokens / max(1, replica.requests)

@@ -46,9 +46,7 @@ class LeastLoaded(_Deaf):
         self._rng = rng
 
     def choose(self, _request: Request, replicas: Sequence[Replica], _now: float) -> tuple[int, Ticket | None]:
-        waiting = (replica.own_prefill_tokens + replica.others_prefill_tokens for replica in replicas)
-        running = (replica.own_requests + replica.others_requests for replica in replicas)
-        loads = [tokens + RUNNING_TOKENS * requests for tokens, requests in zip(waiting, running, strict=True)]
+        loads = [replica.prefill_tokens + RUNNING_TOKENS * replica.requests for replica in replicas]
         return pick(loads, self._rng), None
 
 

@@ -131,9 +131,9 @@ class Replay:
         served = self._engines[chosen].serve(arrival, now)
         view = gateway.views[chosen]
         self._sent.append((gateway, view.engine_id, arrival.hash_ids))
-        view.own_requests += 1
+        view.requests += 1
         prefill = arrival.input_length if ticket is None else ticket.uncached_tokens
-        view.own_prefill_tokens += prefill
+        view.prefill_tokens += prefill
         view.decode_tokens += round(guess)
         gateway.waiting[chosen] += arrival.input_length
         self._at(served.first_output_at, lambda: self._prefilled(gateway, chosen, arrival))
@@ -145,12 +145,12 @@ class Replay:
         gateway.waiting[engine] -= arrival.input_length
 
     def _started(self, gateway: _Gateway, view: Replica, prefill: int, served: Served, ticket: Ticket | None) -> None:
-        view.own_prefill_tokens -= prefill
+        view.prefill_tokens -= prefill
         if ticket is not None:
             gateway.policy.started(ticket, served.found_blocks * BLOCK_TOKENS)
 
     def _ended(self, gateway: _Gateway, view: Replica, arrival: Arrival, guessed: int) -> None:
-        view.own_requests -= 1
+        view.requests -= 1
         view.decode_tokens -= guessed
         gateway.ended += 1
         gateway.generated += arrival.output_length
@@ -159,12 +159,13 @@ class Replay:
         """Every engine tells every gateway its requests and waiting prompts, cached or not. Between two reports they grow old."""
         for engine in range(self._setup.replicas):
             views = [gateway.views[engine] for gateway in self._gateways]
-            requests = sum(view.own_requests for view in views)
+            requests = sum(view.requests - view.others_requests for view in views)
             prompts = sum(gateway.waiting[engine] for gateway in self._gateways)
             for gateway, view in zip(self._gateways, views, strict=True):
                 view.reported_at = now
-                view.others_requests = requests - view.own_requests
-                view.others_prefill_tokens = prompts - gateway.waiting[engine]
+                own = view.requests - view.others_requests, view.prefill_tokens - view.others_prefill_tokens
+                view.others_requests, view.others_prefill_tokens = requests - own[0], prompts - gateway.waiting[engine]
+                view.requests, view.prefill_tokens = own[0] + view.others_requests, own[1] + view.others_prefill_tokens
         sent, self._sent = self._sent, []
         for sender, engine_id, blocks in sent if self._setup.relayed else []:
             for gateway in self._gateways:

@@ -9,10 +9,8 @@ from gateway.routing.replica import Replica, Request
 tokens = st.integers(0, 100_000)
 loads = st.fixed_dictionaries(
     {
-        "own_requests": st.integers(0, 300),
-        "others_requests": st.integers(0, 300),
-        "own_prefill_tokens": tokens,
-        "others_prefill_tokens": tokens,
+        "requests": st.integers(0, 300),
+        "prefill_tokens": tokens,
         "decode_tokens": tokens,
         "max_requests": st.integers(1, 512),
         "kv_tokens": st.sampled_from([0, 1 << 14, 1 << 20]),

@@ -95,22 +95,22 @@ def test_a_long_queue_outweighs_a_prefix():
     replicas = idle(8)
     router = router_for(replicas)
     first, _ = send(router, PROMPT, replicas)
-    replicas[first.index].others_prefill_tokens = 20 * 4096
+    replicas[first.index].prefill_tokens = 20 * 4096
     again, _ = send(router, PROMPT, replicas)
     assert again.index != first.index
 
 
 def test_of_equal_replicas_the_one_with_less_to_do_is_chosen():
     replicas = idle(3)
-    replicas[0].own_prefill_tokens = 900
-    replicas[1].others_prefill_tokens = 800
+    replicas[0].prefill_tokens = 900
+    replicas[1].prefill_tokens = 800
     replicas[2].decode_tokens = 100 * 16
     assert send(router_for(replicas), PROMPT, replicas)[0].index == 2
 
 
 def test_a_full_batch_and_a_full_cache_are_avoided():
     replicas = idle(3)
-    replicas[0].max_requests, replicas[0].own_requests = 4, 4
+    replicas[0].max_requests, replicas[0].requests = 4, 4
     replicas[1].kv_room = 819.2
     for replica in replicas:
         replica.decode_tokens = 4000
@@ -120,7 +120,7 @@ def test_a_full_batch_and_a_full_cache_are_avoided():
 def test_a_replica_many_times_slower_than_its_peers_is_avoided():
     replicas = idle(2)
     replicas[0].slowness = 20.0
-    replicas[1].own_prefill_tokens = 5000
+    replicas[1].prefill_tokens = 5000
     assert send(router_for(replicas), PROMPT, replicas)[0].index == 1
 
 
@@ -179,7 +179,7 @@ def test_the_reason_fits_in_a_header():
     send(router, PROMPT, replicas)
     for replica in replicas:
         replica.reported_at = 0.0
-        replica.others_prefill_tokens = 800
+        replica.prefill_tokens = 800
     choice, _ = send(router, PROMPT, replicas)
     assert choice.reason == f"engine={choice.engine_id};prefix=1.00;backlog=800;price={choice.price:.2f};of=2;stale"
     assert choice.reason.isascii()
@@ -191,13 +191,13 @@ def test_gateways_that_see_the_same_old_report_do_not_all_rush_to_the_same_repli
     for seed in range(8):
         replicas = idle(8)
         for replica in replicas[1:]:
-            replica.others_prefill_tokens = 2000
+            replica.prefill_tokens = 2000
         gateways.append((router_for(replicas, seed), replicas))
     sent = Counter()
     for number in range(80):
         router, replicas = gateways[number % 8]
         choice, _ = send(router, Request([number], 500, 100.0), replicas)
-        replicas[choice.index].own_prefill_tokens += 500
-        replicas[choice.index].own_requests += 1
+        replicas[choice.index].prefill_tokens += 500
+        replicas[choice.index].requests += 1
         sent[choice.index] += 1
     assert max(sent.values()) <= 3 * 80 / 8
