@@ -100,7 +100,7 @@ class Meter:
         if not permit.rules:
             return False
         self._permit, self._bounded = permit, most is not None
-        refused = await self._limiter.check(self.subject, self._policy, model, 1 + (most or 0))
+        refused = await self._limiter.check(permit, 1 + (most or 0))
         if refused is not None:
             raise self._refused(refused)
         return True

@@ -135,7 +135,8 @@ class Limiter:
 
     def permit(self, subject: Subject, policy: Policy, model: str) -> Permit:
         """One for nothing yet: `extend` reserves what it is for."""
-        return Permit(subject, policy.rules(model), self._ended, self._low)
+        rules = policy.rules(model)
+        return Permit(subject, rules, [rule.claim(subject) for rule in rules], self._ended, self._low)
 
     async def extend(self, permit: Permit, prompt: int, completion: int | None) -> Refused | None:
         """Reserves for one more prompt of a request what `reserve` does for the first."""
@@ -146,42 +147,42 @@ class Limiter:
             permit.low_water = permit.allowance - self._settings.chunk / 2
         return refused
 
-    async def check(self, subject: Subject, policy: Policy, model: str, least: int) -> Refused | None:
+    async def check(self, permit: Permit, least: int) -> Refused | None:
         """Whether a request that will reserve at least so many tokens is in vain, told before any work is done for it.
 
         The shared store is asked only if, by what this gateway has last heard of it, there is not enough left.
         """
-        if not (rules := policy.rules(model)):
+        if not permit.rules:
             return None
-        claims, share = [rule.claim(subject) for rule in rules], self._settings.share
-        own, now = scaled(claims, share), self._clock()
+        tenant, claims, share = permit.subject.tenant, permit.claims, self._settings.share
+        own = scaled(claims, share)
         shared = self._asked()
         if shared is None and self._refuses():
             return _unavailable(self._settings.retry_s)
         scale = 1.0 if shared is None else share
-        if self._budgets.surely_fits(subject.tenant, own, least * scale):
+        if self._budgets.surely_fits(tenant, own, least * scale):
             return None
-        used = self._budgets.levels(subject.tenant, own, now)
+        now = self._clock()
+        used = self._budgets.levels(tenant, own, now)
         hindrance = _hindrance(own, used, least * scale, now)
         if hindrance is not None and shared is not None:
             try:
-                used = await shared.budgets.used(subject.tenant, claims)
+                used = await shared.budgets.used(tenant, claims)
             except StoreUnavailable as exc:
                 self._circuit.trip(exc)
                 return None
-            self._budgets.note(subject.tenant, own, [tokens * share for tokens in used])
+            self._budgets.note(tenant, own, [tokens * share for tokens in used])
             own, hindrance = claims, _hindrance(claims, used, least, now)
         if hindrance is None:
             return None
         place, wait = hindrance
         whole = (own if self._shared is None else claims)[place].budget.limit
         wait = self._settings.retry_s if math.isinf(wait) else wait
-        return _denied(rules[place], least, whole, wait, _state(own[place], used[place], now))
+        return _denied(permit.rules[place], least, whole, wait, _state(own[place], used[place], now))
 
     async def _extend(self, permit: Permit, tokens: int) -> Refused | None:
         """Adds a part to the permit, or says why not."""
-        name, tenant = next(self._names), permit.subject.tenant
-        claims = [rule.claim(permit.subject) for rule in permit.rules]
+        name, tenant, claims = next(self._names), permit.subject.tenant, permit.claims
         own = scaled(claims, self._settings.share)
         if (shared := self._asked()) is not None:
             part = Part(name, claims, tokens, local=False)
@@ -212,8 +213,9 @@ class Limiter:
             wait = self._settings.retry_s if answer.wait_s is None else answer.wait_s
             return _denied(permit.rules[answer.claim], part.tokens, whole, wait, state)
         permit.parts.append(part)
-        tightest = min(zip(claims, answer.used, strict=True), key=lambda pair: pair[0].budget.limit - pair[1])
-        permit.tokens = _state(*tightest, now)
+        left = [claim.budget.limit - used for claim, used in zip(claims, answer.used, strict=True)]
+        tightest = left.index(min(left))
+        permit.tokens = _state(claims[tightest], answer.used[tightest], now)
         if permit.ended:
             # The request ended while its tokens were being reserved.
             self._settlement.settle(permit.subject.tenant, part, 0)

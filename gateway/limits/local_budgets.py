@@ -47,11 +47,11 @@ class LocalBudgets:
         self._end_leases(now)
         known = self._open.get((tenant, reservation))
         if known is None or known.ended:
-            waits = [wait_for(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
-            if any(wait != 0 for wait in waits):
+            meters = [charged(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
+            if any(meter.used > claim.budget.limit for claim, meter in zip(claims, meters, strict=True)):
+                waits = [wait_for(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
                 longest = max(range(len(waits)), key=lambda i: math.inf if (wait := waits[i]) is None else wait)
                 return Denied(longest, waits[longest], self.levels(tenant, claims, now))
-            meters = [charged(claim.budget, self._meter(tenant, claim), tokens, now) for claim in claims]
             for claim, meter in zip(claims, meters, strict=True):
                 self._set(tenant, claim, meter)
             until = now + lease_s

@@ -31,13 +31,8 @@ class WindowRule(NamedTuple):
     item: RateLimitItem
 
     def identity(self, subject: Subject) -> str | None:
-        match self.scope:
-            case "key":
-                return subject.key
-            case "tenant":
-                return subject.tenant
-            case "address":
-                return subject.address
+        name: str | None = getattr(subject, self.scope)
+        return name
 
 
 class TokenRule(NamedTuple):
@@ -85,8 +80,8 @@ def window_rules(scope: Scope, rules: Sequence[str]) -> tuple[WindowRule, ...]:
     return tuple(WindowRule(scope, item) for rule in rules for item in parse_many(rule))
 
 
-def scaled(claims: Sequence[Claim], share: float) -> list[Claim]:
+def scaled(claims: Sequence[Claim], share: float) -> Sequence[Claim]:
     """One gateway's part of budgets that are shared by all, at least one token."""
     if share == 1:
-        return list(claims)
+        return claims
     return [Claim(c.meter, c.budget._replace(limit=max(1, int(c.budget.limit * share)))) for c in claims]

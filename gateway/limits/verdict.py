@@ -49,13 +49,14 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """The tokens of one request, from admission to its last: `with permit: …`, and `add` as they come.
+    """The tokens of one request, from admission to its last: `with permit: …`, and `add` as they come. One claim for each rule.
 
     Whatever way the block is left, what was used is settled then and the rest given back. `tokens` is for the headers.
     """
 
     subject: Subject
     rules: tuple[TokenRule, ...]
+    claims: Sequence[Claim]
     on_end: Callable[["Permit"], None]
     on_low: Callable[["Permit"], None]
     parts: list[Part] = field(default_factory=list)

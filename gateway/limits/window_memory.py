@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from limits.storage.base import SlidingWindowCounterSupport, Storage
 
+from gateway.limits.sliding import Counters
+
 SCHEME: Final = "sluice-memory"
 
 
@@ -30,22 +32,27 @@ class WindowMemory(Storage, SlidingWindowCounterSupport):
     def base_exceptions(self) -> type[Exception]:
         return ValueError
 
-    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        now = self._clock()
+    def counters(self, key: str, expiry: int, now: float) -> Counters:
+        _, previous, current = self._at(key, expiry, now)
+        left = _left(expiry, now)
+        return Counters(previous, left, current, left + expiry)
+
+    def count(self, key: str, expiry: int, now: float, amount: int = 1) -> None:
+        """Without asking whether there is room."""
         window, previous, current = self._at(key, expiry, now)
-        weighted = previous * _left(expiry, now) / expiry + current
-        if int(weighted) + amount > limit:
-            return False
         if len(self._counts) > 2 * self._swept + 1000:
             self._sweep(now)
         self._counts[key] = (expiry, window, previous, current + amount)
+
+    def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        now = self._clock()
+        if self.counters(key, expiry, now).remaining(limit, expiry) < amount:
+            return False
+        self.count(key, expiry, now, amount)
         return True
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        now = self._clock()
-        _, previous, current = self._at(key, expiry, now)
-        left = _left(expiry, now)
-        return previous, left, current, left + expiry
+        return self.counters(key, expiry, self._clock())
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:  # noqa: ARG002  # a key holds its expiry already
         self.clear(key)

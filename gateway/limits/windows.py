@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
-from limits import RateLimitItem
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
@@ -59,26 +58,28 @@ class LocalWindows:
         )
         storage = self._limiter.limiter.storage
         assert isinstance(storage, WindowMemory)
-        self._storage, self._share = storage, share
+        self._storage, self._share, self._clock = storage, share, clock
 
     async def enter(self, subject: Subject, rules: Sequence[WindowRule]) -> Passed | Full | None:
-        applying = [(rule, self._scaled(rule.item), name) for rule, name in _applying(rules, subject)]
-        keys = [item.key_for(rule.scope, name) for rule, item, name in applying]
+        storage, now = self._storage, self._clock()
+        keys: list[tuple[str, int]] = []
         found: list[tuple[WindowRule, Counters]] = []
-        for (rule, item, _), key in zip(applying, keys, strict=True):
-            counters = Counters(*self._storage.get_sliding_window(key, item.get_expiry()))
-            found.append((WindowRule(rule.scope, item), counters))
+        for rule in rules if self._share == 1 else map(self._scaled, rules):
+            if (name := rule.identity(subject)) is not None:
+                window_s = rule.item.get_expiry()
+                # The name comes last, so it may hold anything.
+                key = f"{rule.scope}/{rule.item.amount}/{window_s}/{name}"
+                keys.append((key, window_s))
+                found.append((rule, storage.counters(key, window_s, now)))
         outcome = _judged(found)
         if isinstance(outcome, Passed):
-            # What the strategy's `hit` does, with the key that is there already.
-            for (_, item, _), key in zip(applying, keys, strict=True):
-                self._storage.acquire_sliding_window_entry(key, item.amount, item.get_expiry())
+            for key, window_s in keys:
+                storage.count(key, window_s, now)
         return outcome
 
-    def _scaled(self, item: RateLimitItem) -> RateLimitItem:
-        if self._share == 1:
-            return item
-        return type(item)(max(1, int(item.amount * self._share)), item.multiples)
+    def _scaled(self, rule: WindowRule) -> WindowRule:
+        item = rule.item
+        return WindowRule(rule.scope, type(item)(max(1, int(item.amount * self._share)), item.multiples))
 
 
 class RedisWindows:
@@ -122,19 +123,17 @@ def _applying(rules: Sequence[WindowRule], subject: Subject) -> list[tuple[Windo
 
 
 def _judged(found: Sequence[tuple[WindowRule, Counters]], *, full: bool = False) -> Passed | Full | None:
-    waits = [(counters.free_in(rule.item.amount, rule.item.get_expiry()), rule, counters) for rule, counters in found]
-    if not waits:
+    if not found:
         return None
-    wait, rule, counters = max(waits, key=lambda entry: entry[0])
+    waits = [counters.free_in(rule.item.amount, rule.item.get_expiry()) for rule, counters in found]
+    wait = max(waits)
     if wait > 0 or full:
+        rule, counters = found[waits.index(wait)]
         return Full(rule, wait, counters.full_in())
-    passed = [
-        Passed(
-            rule.item.amount,
-            counters.remaining(rule.item.amount, rule.item.get_expiry()) - 1,
-            # Redis begins a window with the first request in it, and forgets it when the next one is over.
-            counters.current_s if counters.current_s > 0 else 2.0 * rule.item.get_expiry(),
-        )
-        for _, rule, counters in waits
-    ]
-    return min(passed, key=lambda window: window.remaining)
+    remaining = [counters.remaining(rule.item.amount, rule.item.get_expiry()) for rule, counters in found]
+    least = min(remaining)
+    rule, counters = found[remaining.index(least)]
+    # Redis begins a window with the first request in it, and forgets it when the next one is over.
+    return Passed(
+        rule.item.amount, least - 1, counters.current_s if counters.current_s > 0 else 2.0 * rule.item.get_expiry()
+    )
