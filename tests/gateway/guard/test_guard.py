@@ -344,7 +344,7 @@ async def test_a_stalled_store_costs_one_wait_however_many_ask_it() -> None:
     leaks = budgets(store)
     begun = time.monotonic()
     found = await asyncio.gather(*(leaks.reserve("t", SHAPE, ASK, 1, 100) for _ in range(10 * THREADS)))
-    assert time.monotonic() - begun < 3 * store.lasts_s
+    assert time.monotonic() - begun < 6 * store.lasts_s
     assert set(found) == {Denied.UNKNOWN}
     assert "stalled" in str(leaks.problem)
     # Whoever comes after that asks again.

@@ -39,12 +39,14 @@ def test_an_answer_that_came_while_the_loop_was_late_counts(own_redis, loop, tim
     async def work() -> None:
         limiter = gateway(own_redis.url, timeout_s=timeout_s)
         await asked(limiter)
+
+        def held_up() -> None:
+            threading.Timer(0.1, os.kill, (own_redis.process.pid, signal.SIGCONT)).start()
+            time.sleep(0.3)
+
         os.kill(own_redis.process.pid, signal.SIGSTOP)
-        asking = asked(limiter)
-        await asyncio.sleep(waited * timeout_s)
-        threading.Timer(0.1, os.kill, (own_redis.process.pid, signal.SIGCONT)).start()
-        time.sleep(0.3)
-        await asking
+        asyncio.get_running_loop().call_later(waited * timeout_s, held_up)
+        await asked(limiter)
         assert limiter.problem is None
         await limiter.close()
 
@@ -76,7 +78,7 @@ def test_a_loop_that_is_on_time_waits_for_the_timeout_and_no_longer(loop):
         with pytest.raises(TimeoutError):
             async with patient(TIMEOUT):
                 await asyncio.sleep(5)
-        assert 0.99 * TIMEOUT <= time.monotonic() - begun < 3 * TIMEOUT
+        assert 0.99 * TIMEOUT <= time.monotonic() - begun < 10 * TIMEOUT
         async with patient(TIMEOUT / 10):
             pass
         await asyncio.sleep(TIMEOUT / 5)
