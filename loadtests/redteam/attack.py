@@ -21,8 +21,6 @@ class Expected(StrEnum):
 
 
 EXPLOIT: Mapping[Mode, Expected] = {Mode.BARE: Expected.WINS, Mode.OPEN: Expected.WINS, Mode.GUARDED: Expected.FAILS}
-NOT_STOPPED: Mapping[Mode, Expected] = dict.fromkeys(Mode, Expected.WINS)
-"""An attack that the guard is known not to stop: docs/guard.md has it among the failures."""
 CONTROL: Mapping[Mode, Expected] = dict.fromkeys(Mode, Expected.FAILS)
 """An attack that must fail even unguarded: a red team that cannot lose measures nothing."""
 
@@ -53,9 +51,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`model`: the random victim with known weights, or the trained demo model. `tier` is that of the attacker's key; `slow` ones
-    belong to the full run. `stops`: the refusals that count as a defence (verdict.py); with none, only a failure that was measured
-    does.
+    """`model`: the random victim, the larger random library, or the demo model. `tier` is that of the attacker's key;
+    `slow` ones belong to the full run. `stops`: the refusals that count as a defence (verdict.py); with none, only a measured
+    failure does.
     """
 
     id: str
@@ -63,6 +61,6 @@ class Attack:
     run: Callable[[Scene], Awaitable[Finding]]
     expected: Mapping[Mode, Expected]
     stops: frozenset[str] = frozenset()
-    model: Literal["victim", "demo"] = "victim"
+    model: Literal["victim", "library", "demo"] = "victim"
     tier: str = "standard"
     slow: bool = False

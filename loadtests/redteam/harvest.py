@@ -1,81 +1,73 @@
 """R7: a template harvest, and a student trained on it.
 
-The teacher is the demo model; its prompts are made from templates with fresh slots, as Self-Instruct fills them. The ceiling is a
-student of the same architecture with four times as many answers. Both are held against the teacher on prompts neither has seen.
+The teacher is a model made for it (library.py); its prompts are made from templates with fresh slots, as Self-Instruct fills them.
+The ceiling is the same student after answers without end: it says at each place what the teacher would.
 """
 
 import asyncio
 from random import Random
+from typing import Final
 
-from loadtests.redteam import student
+from loadtests.redteam import library, student
 from loadtests.redteam.attack import Finding, Scene
-from loadtests.redteam.student import Pair
 from loadtests.redteam.target import CHAT, Stopped, Target, together
-from loadtests.traffic.words import NAMES, NOUNS, PLACES
 
-TEMPLATES = (
-    "Extract name and age as JSON: {m} is {k} years old and lives in {p}.",
-    "What is {a} + {b}? Just the number.",
-    "Say {n} {n2}.",
-    "Spell {n}.",
-    "Write the multiplication table of {d}.",
-    "Tell me a story about a {n} named {m}.",
-    "Count from 1 to {d}.",
-    "Write a poem about {n}.",
+TEMPLATES: Final = (
+    "Tell me all about {a} and {b}",
+    "Explain to a beginner what {a} has to do with {b}",
+    "Write a long story about {a} that ends with {b}",
+    "Compare {a} in detail with {b}",
+    "Give me ten questions on {a} and the answers, beginning with {b}",
+    "Summarise what is known of {a} since {b}",
+    "Continue this text: {a} {b}",
+    "As an expert on {a}, give a lecture on {b}",
 )
-QUERIES, CEILING, HELD_OUT = 600, 2400, 150
-BAR = 0.95
-"""Of the ceiling's agreement. Four fifths are reached with a dozen answers, nine tenths with 29: most of an answer is its form."""
+QUERIES, LENGTH = 2000, 256
+BAR: Final = 0.8
+"""Of the ceiling's agreement."""
+HELD_OUT = 60
+STEPS: Final = (30, 100, 300, 1000)
+"""Numbers of answers after which the student is looked at, beside all of them."""
 PATIENCE_S = 20.0
 
 
-def prompts(count: int, seed: str) -> list[str]:
+def prompts(count: int, seed: str, words: list[str]) -> list[str]:
     rng = Random(seed)
     pick = rng.choice
-    return [
-        pick(TEMPLATES).format(
-            m=pick(NAMES),
-            k=rng.randrange(18, 90),
-            p=pick(PLACES),
-            a=rng.randrange(10, 99),
-            b=rng.randrange(10, 99),
-            n=pick(NOUNS),
-            n2=pick(NOUNS),
-            d=rng.randrange(2, 13),
-        )
-        for _ in range(count)
-    ]
+    return [pick(TEMPLATES).format(a=pick(words), b=pick(words)) for _ in range(count)]
+
+
+def body(prompt: str) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": prompt}], "temperature": 1.0, "max_tokens": LENGTH}
 
 
 async def distil(scene: Scene) -> Finding:
-    """Success: a next-token agreement with the teacher of BAR of the ceiling's or more."""
-    answers = await harvest(scene.target, prompts(QUERIES, f"harvest {scene.seed}"))
-    ceiling, held_out = await _yardstick(scene)
-    reached = 0.0
-    if answers:
-        weights = await asyncio.to_thread(student.taught, answers, scene.seed)
-        reached = student.agreement(weights, held_out)
+    """Success: the student chooses as the teacher would at BAR of the places of texts that it has not seen."""
+    words = library.words()
+    asked = prompts(QUERIES, f"harvest {scene.seed}", words[len(library.SPECIAL) :])
+    answers = await harvest(scene.target, asked)
+    reached = await asyncio.to_thread(_quality, scene, words, answers)
+    last = reached[len(answers)]
     return Finding(
-        reached >= BAR * ceiling,
-        f"{len(answers)} of {QUERIES} answers; agreement {reached:.3f}, {reached / ceiling:.0%} of the ceiling {ceiling:.3f}",
-        {"answers": len(answers), "agreement": reached, "ceiling": ceiling, "share": reached / ceiling},
+        last >= BAR,
+        f"{len(answers)} of {QUERIES} answers; the student chooses as the model does at {last:.1%} of places",
+        {"answers": len(answers), "agreement": last} | {f"after {count}": share for count, share in reached.items()},
     )
 
 
-async def harvest(target: Target, asked: list[str]) -> list[Pair]:
+async def harvest(target: Target, asked: list[str]) -> list[str]:
     """The answers that came before patience ended. A refusal is waited for once, at most PATIENCE_S, and then believed."""
-    found: list[Pair] = []
+    found: list[str] = []
     waiting = iter(asked)
 
     async def work() -> None:
         for prompt in waiting:
-            body = {"messages": [{"role": "user", "content": prompt}], "temperature": 0, "max_tokens": 256}
-            answer = await target.ask(CHAT, body)
-            found.append(Pair(prompt, answer["choices"][0]["message"]["content"]))
+            answer = await target.ask(CHAT, body(prompt))
+            found.append(f"{prompt.rpartition(' ')[2]} {answer['choices'][0]['message']['content']}")
 
     for patience in (PATIENCE_S, 0.0):
         try:
-            await together(work() for _ in range(8))
+            await together(work() for _ in range(target.width))
         except Stopped:
             await asyncio.sleep(patience)
         else:
@@ -83,14 +75,15 @@ async def harvest(target: Target, asked: list[str]) -> list[Pair]:
     return found
 
 
-async def _yardstick(scene: Scene) -> tuple[float, list[Pair]]:
-    """The ceiling and the held-out answers: got once, from bare vLLM, outside the books of any attack."""
+def _quality(scene: Scene, words: list[str], answers: list[str]) -> dict[int, float]:
+    """The student's agreement after so many answers."""
     memory = scene.memory
-    if "held out" not in memory:
-        teacher = Target(scene.target.port, scene.target.model)
-        memory["held out"] = await harvest(teacher, prompts(HELD_OUT, f"held out {scene.seed}"))
-        pairs = await harvest(teacher, prompts(CEILING, f"ceiling {scene.seed}"))
-        teacher.close()
-        weights = await asyncio.to_thread(student.taught, pairs, scene.seed)
-        memory["ceiling"] = student.agreement(weights, memory["held out"])
-    return memory["ceiling"], memory["held out"]
+    if "choices" not in memory:
+        true = library.scores(scene.folder)
+        memory["choices"] = true.argmax(1)
+        memory["held out"] = library.written(true, Random(f"held out {scene.seed}"), HELD_OUT, LENGTH)
+    counts = [count for count in STEPS if count < len(answers)] + [len(answers)]
+    return {
+        count: student.agreement(student.taught(answers[:count]), memory["choices"], memory["held out"], words)
+        for count in counts
+    }

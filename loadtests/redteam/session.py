@@ -42,8 +42,8 @@ class Session:
     def run(self, attacks: Sequence[Attack], modes: Iterable[Mode]) -> None:
         if not attacks:
             return
-        weights = stage.make_victim(self.scratch, self.seed)
         names = sorted({attack.model for attack in attacks})
+        weights = stage.make(self.scratch, self.seed, names)
         for mode in modes:
             self.say(f"{mode}: starting")
             self._on(stage.start(mode, self.scratch, weights, names, SETTINGS), attacks, mode, weights)
@@ -69,7 +69,7 @@ class Session:
         begun, ended = time.monotonic(), True
         try:
             async with asyncio.timeout(ATTACK_S):
-                scene = Scene(target, weights, mode, self.seed, self.memory, victim)
+                scene = Scene(target, weights / attack.model, mode, self.seed, self.memory, victim)
                 finding = await attack.run(scene)
         except Stopped:
             finding, ended = Finding(False, "", {}), False

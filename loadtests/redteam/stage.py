@@ -1,4 +1,4 @@
-"""Starts what is attacked: bare vLLM, or Sluice, serving the victim (random, float32) and the demo model."""
+"""Starts what is attacked: bare vLLM, or Sluice, serving models made for it (random, float32) and the demo model."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ import yaml
 
 from gateway.auth.store import KeyStore
 from gateway.config import load
-from loadtests.redteam import victim
+from loadtests.redteam import library, victim
 from loadtests.redteam.attack import Mode
 from loadtests.servers import HOST, Server, start_bare, start_sluice
 
-VICTIM, DEMO = "victim", "demo"
+VICTIM, LIBRARY, DEMO = "victim", "library", "demo"
+MAKERS = {VICTIM: victim.make, LIBRARY: library.make}
 KNOWN_S = 30.0
 ENGINE = {
     "enforce_eager": True,
@@ -71,13 +72,16 @@ class Stage:
 
 
 def models(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Their entries in a configuration; `folder` is the victim's."""
+    """Their entries in a configuration; `folder` has those that were made."""
     entries = {
-        VICTIM: {
-            "name": VICTIM,
-            "checkpoints": {"cpu": {"source": str(folder), "format": "bf16"}},
+        name: {
+            "name": name,
+            "checkpoints": {"cpu": {"source": str(folder / name), "format": "bf16"}},
             "engine": ENGINE | {"dtype": "float32"},
-        },
+        }
+        for name in MAKERS
+    }
+    entries |= {
         DEMO: {
             "name": DEMO,
             "checkpoints": {"cpu": {"source": "demo:bf16", "format": "bf16"}},
@@ -118,7 +122,10 @@ def start(mode: Mode, scratch: Path, weights: Path, names: Sequence[str], settin
     return sluice(scratch / mode.name.lower(), weights, names, settings[mode])
 
 
-def make_victim(scratch: Path, seed: int) -> Path:
-    weights = scratch / "victim"
-    victim.make(weights, seed)
+def make(scratch: Path, seed: int, names: Sequence[str]) -> Path:
+    """Those of the models that are made from a seed, each in a folder of its name."""
+    weights = scratch / "weights"
+    for name in names:
+        if name in MAKERS:
+            MAKERS[name](weights / name, seed)
     return weights

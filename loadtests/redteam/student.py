@@ -1,78 +1,31 @@
-"""A small network trained on stolen answers, and how often it says what the teacher would."""
+"""A student of word pairs: what came most often after each word in stolen answers. Of a model that looks at the last word alone,
+more answers are all that could make a better one.
+"""
 
-from collections.abc import Iterator, Sequence
-from random import Random
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
-import torch
-from tokenizers import Tokenizer
+import numpy as np
+from numpy.typing import NDArray
 
-from deployments.demo_model import BF16
-from deployments.demo_model.batches import IGNORED, Batch
-from deployments.demo_model.model import Shape, Tensors, fresh
-from deployments.demo_model.network import Network
-from deployments.demo_model.rendering import END, START
-from deployments.demo_model.train import Plan, train
-
-SHAPE = Shape(width=128, inner=256, layers=2, heads=2, kv_heads=1, context=512)
-STEPS, PLACES = 200, 3072
+Student = Mapping[str, str]
 
 
-class Pair(NamedTuple):
-    prompt: str
-    answer: str
+def taught(answers: Iterable[str]) -> Student:
+    """The next word that it would choose, of each word that it has seen with another after it."""
+    after: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for answer in answers:
+        said = answer.split()
+        for word, following in pairwise(said):
+            after[word][following] += 1
+    return {word: seen.most_common(1)[0][0] for word, seen in after.items()}
 
 
-def taught(pairs: Sequence[Pair], seed: int, steps: int = STEPS) -> Tensors:
-    """Weights of a student that has seen these answers, over and over, for `steps` batches of PLACES tokens."""
-    torch.set_num_threads(1)
-    weights = fresh(SHAPE, seed)
-    for _ in train(weights, SHAPE, _batches(pairs, Random(seed)), Plan(steps=steps, places=PLACES, seed=seed)):
-        pass
-    return weights
-
-
-def agreement(student: Tensors, pairs: Sequence[Pair]) -> float:
-    """Share of the teacher's answer tokens that the student would have said next, given all before them."""
-    network = Network(student, SHAPE)
-    hits = total = 0
-    with torch.no_grad():
-        for at in range(0, len(pairs), 32):
-            batch = _batch([_row(pair) for pair in pairs[at : at + 32]])
-            wanted = batch.labels != IGNORED
-            said = network.logits(network.hidden(batch.ids)[wanted]).argmax(-1)
-            hits += int((said == batch.labels[wanted]).sum())
-            total += int(wanted.sum())
-    return hits / total
-
-
-_TOKENIZER = Tokenizer.from_file(str(BF16 / "tokenizer.json"))
-
-
-def _row(pair: Pair) -> tuple[list[int], int]:
-    """Token ids, and where the answer begins."""
-    prompt = _TOKENIZER.encode(pair.prompt + START).ids
-    return (prompt + _TOKENIZER.encode(pair.answer + END).ids)[: SHAPE.context], len(prompt)
-
-
-def _batches(pairs: Sequence[Pair], rng: Random) -> Iterator[Batch]:
-    """Shuffled again in each pass, cut to about PLACES tokens."""
-    rows = [_row(pair) for pair in pairs]
-    while True:
-        rng.shuffle(rows)
-        held: list[tuple[list[int], int]] = []
-        for row in rows:
-            if held and (len(held) + 1) * max(len(ids) for ids, _ in [*held, row]) > PLACES:
-                yield _batch(held)
-                held = []
-            held.append(row)
-        yield _batch(held)
-
-
-def _batch(rows: Sequence[tuple[list[int], int]]) -> Batch:
-    width = max(len(ids) for ids, _ in rows) - 1
-    inputs, labels = torch.zeros((len(rows), width), dtype=torch.long), torch.full((len(rows), width), IGNORED)
-    for index, (tokens, begin) in enumerate(rows):
-        inputs[index, : len(tokens) - 1] = torch.tensor(tokens[:-1])
-        labels[index, begin - 1 : len(tokens) - 1] = torch.tensor(tokens[begin:])
-    return Batch(inputs, labels)
+def agreement(student: Student, choices: NDArray[np.intp], texts: NDArray[np.intp], words: Sequence[str]) -> float:
+    """Share of the places in the teacher's own texts at which the student would choose the next word that the teacher would.
+    `choices`: the teacher's, by token id.
+    """
+    ids = {word: number for number, word in enumerate(words)}
+    known = np.array([ids.get(student.get(word, ""), -1) for word in words])
+    return float((known[texts] == choices[texts]).mean())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface
-from loadtests.redteam.attack import CONTROL, EXPLOIT, NOT_STOPPED, Attack, Expected, Mode
+from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
 from loadtests.redteam.verdict import EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
 
 OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
@@ -20,7 +20,7 @@ ATTACKS = (
     Attack("R3t", "ratios of logits by halving a penalty", penalty.steal_by_penalties, EXPLOIT, BUDGET),
     Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, BUDGET, slow=True),
     Attack("R5", "soft labels from samples", sampling.steal_soft_labels, EXPLOIT, BUDGET),
-    Attack("R7", "template harvest, trained student", harvest.distil, NOT_STOPPED, OF_A_LEVEL, "demo", slow=True),
+    Attack("R7", "fast template harvest, trained student", harvest.distil, EXPLOIT, OF_A_LEVEL, "library", slow=True),
     Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, OF_A_LEVEL, "demo"),
     Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, OF_A_LEVEL, "demo"),
     Attack("R9c", "histories from elsewhere", elicitation.replay, EXPLOIT, OF_A_LEVEL, "demo"),

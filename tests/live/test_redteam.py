@@ -24,9 +24,9 @@ def attack(name):
 def naked(tmp_path_factory):
     """vLLM's own server with the random victim, and the folder of its weights."""
     scratch = tmp_path_factory.mktemp("bare")
-    weights = stage.make_victim(scratch, seed=1)
+    weights = stage.make(scratch, 1, [stage.VICTIM])
     running = stage.bare(scratch, weights, [stage.VICTIM])
-    yield running, weights
+    yield running, weights / stage.VICTIM
     running.close()
 
 

@@ -1,19 +1,17 @@
+import numpy as np
+
 from loadtests.redteam import student
-from loadtests.redteam.harvest import TEMPLATES, prompts
-from loadtests.redteam.student import Pair
+
+WORDS = ("a", "b", "c", "d")
+CHOICES = np.array([1, 2, 3, 0])
+TEXTS = np.array([[0, 1, 2, 3], [3, 3, 0, 0]])
 
 
-def test_harvested_prompts_are_many_and_repeatable():
-    asked = prompts(200, "a")
-    assert asked == prompts(200, "a")
-    assert asked != prompts(200, "b")
-    assert len(set(asked)) > 100
-    assert len(TEMPLATES) == 8
+def test_a_student_learns_what_came_most_often_and_nothing_else():
+    assert student.taught(["a b a b a c", "b a"]) == {"a": "b", "b": "a"}
 
 
-def test_a_student_learns_what_it_was_shown_and_nothing_else():
-    shown = [Pair(f"Say {word}.", f"{word} {word}") for word in "river lantern castle window turtle copper".split()]
-    strange = [Pair("Name a month.", "April comes after March."), Pair("Spell fox.", "f-o-x")]
-    weights = student.taught(shown, seed=1, steps=120)
-    assert student.agreement(weights, shown) > 0.95
-    assert student.agreement(weights, strange) < 0.5
+def test_a_student_agrees_where_it_has_learned_what_the_teacher_would_choose():
+    assert student.agreement({}, CHOICES, TEXTS, WORDS) == 0.0
+    assert student.agreement({"d": "a", "a": "c"}, CHOICES, TEXTS, WORDS) == 3 / 8
+    assert student.agreement(student.taught(["a b c d a"]), CHOICES, TEXTS, WORDS) == 1.0

@@ -16,7 +16,7 @@ REFUSAL = {"error": {"type": "invalid_request_error", "code": "unknown_parameter
 
 
 @asynccontextmanager
-async def server(good):
+async def server(good, answer=ANSWER):
     """Answers `good` requests, then refuses all; notes the keys that it was shown."""
     keys = []
 
@@ -26,7 +26,7 @@ async def server(good):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
                 keys.append(head.split("bearer ")[1].split("\r\n")[0])
-                status, body = ("200 OK", ANSWER) if len(keys) <= good else ("400 Bad Request", REFUSAL)
+                status, body = ("200 OK", answer) if len(keys) <= good else ("400 Bad Request", REFUSAL)
                 content = json.dumps(body).encode()
                 writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
         except (asyncio.IncompleteReadError, ConnectionError):

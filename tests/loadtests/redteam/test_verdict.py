@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.redteam.attack import EXPLOIT, Attack, Finding, Mode, Scene
+from loadtests.redteam.attack import EXPLOIT, Attack, Expected, Finding, Mode, Scene
 from loadtests.redteam.session import Session
 from loadtests.redteam.stage import Door, Stage
 from loadtests.redteam.suite import ATTACKS
@@ -36,6 +36,10 @@ def test_only_a_declared_refusal_or_a_measured_failure_proves_anything(refusals,
 def test_every_attack_that_must_fail_guarded_says_how():
     measured = {attack.id for attack in ATTACKS if attack.expected[Mode.GUARDED] == "fails" and not attack.stops}
     assert measured == {"R12"}
+
+
+def test_no_attack_is_expected_to_win_against_the_guard():
+    assert {attack.expected[Mode.GUARDED] for attack in ATTACKS} == {Expected.FAILS}
 
 
 async def one_request(scene: Scene) -> Finding:
