@@ -21,6 +21,7 @@ from vllm.tasks import SupportedTask
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs, EngineCoreRequest, FinishReason
+from vllm.v1.engine import utils as core_processes
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core_client import EngineCoreClient
 from vllm.v1.engine.output_processor import OutputProcessor, RequestState
@@ -30,11 +31,13 @@ from vllm.v1.serial_utils import MsgpackDecoder, MsgpackEncoder
 from gateway.errors import SluiceError
 from gateway.pool.closed_channels import check_closed
 from gateway.pool.context import RequestContext, Tap, current
+from gateway.pool.early_core import EarlyCore
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.forced_prefix import FORCED, continuable
 
 VLLM_VERSION: str = vllm.__version__
 MAKE_CLIENT = "make_async_mp_client"
+MP_CONTEXT = "get_mp_context"
 CPU_WORKER = "gateway.pool.cpu_worker.SeededCpuWorker"
 INLINE_CHARS = 4096
 """A prompt up to this long is rendered where it stands (some 100 µs): handing it to a thread and back costs more."""
@@ -256,17 +259,30 @@ async def open_front_end(pool: EnginePool, flags: Sequence[str]) -> FrontEnd:
     return FrontEnd(llm, app)
 
 
+@contextlib.contextmanager
+def _started(early: EarlyCore | None) -> Iterator[None]:
+    """Within: the process that vLLM makes for its core is this one, if there is one."""
+    original = getattr(core_processes, MP_CONTEXT)
+    if early is not None:
+        setattr(core_processes, MP_CONTEXT, lambda: types.SimpleNamespace(Process=early.process))
+    try:
+        yield
+    finally:
+        setattr(core_processes, MP_CONTEXT, original)
+
+
 class EngineCore:
     """One vLLM engine core in a process of its own, as the outlet's `Core`. `outputs` raises once the core is dead."""
 
-    def __init__(self, engine_args: dict[str, Any], *, log_stats: bool) -> None:
+    def __init__(self, engine_args: dict[str, Any], *, log_stats: bool, early: EarlyCore | None = None) -> None:
         if current_platform.is_cpu():
             engine_args = {"worker_cls": CPU_WORKER, **engine_args}
         self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()
         check_closed(self.config.model_config.model, self.config.model_config)
-        self._client = EngineCoreClient.make_async_mp_client(
-            vllm_config=self.config, executor_class=Executor.get_class(self.config), log_stats=log_stats
-        )
+        with _started(early):
+            self._client = EngineCoreClient.make_async_mp_client(
+                vllm_config=self.config, executor_class=Executor.get_class(self.config), log_stats=log_stats
+            )
         self._decoder = MsgpackDecoder(EngineCoreRequest)
         self._encoder = MsgpackEncoder()
 

@@ -117,6 +117,13 @@ def test_async_llm_makes_its_core_by_the_one_call_that_is_replaced() -> None:
     assert inherited - {"resources", "engine_ranks_managed"} <= administration
 
 
+def test_a_core_is_started_by_the_one_call_that_is_replaced() -> None:
+    source = inspect.getsource(look_up("vllm.v1.engine.utils:CoreEngineProcManager.__init__"))
+    assert "context = get_mp_context()" in source
+    assert source.count("context.") == source.count("context.Process(") == 1
+    assert callable(look_up("vllm.v1.engine.utils:get_mp_context"))
+
+
 def test_a_core_that_is_not_there_is_told_by_the_field_that_is_read() -> None:
     assert "engine_dead" in inspect.getsource(look_up("vllm.v1.engine.core_client:BackgroundResources"))
     assert isinstance(look_up("vllm.v1.engine.async_llm:AsyncLLM.errored"), property)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def real_core() -> Any:
     from gateway.pool import leash
+    from gateway.pool.early_core import EarlyCore, preloaded
     from gateway.pool.vllm_seam import EngineCore
 
     settings = EngineSettings(enforce_eager=True)
@@ -27,11 +28,17 @@ def real_core() -> Any:
         for name, value in environment.engine("cpu", settings).items():
             patch.setenv(name, value)
         patch.setenv(leash.PARENT_VARIABLE, str(os.getpid()))
+        patch.setenv("LD_PRELOAD", "")
+        early = EarlyCore.begin()
         args = {
             "model": str(INT8), "dtype": "bfloat16", "enforce_eager": True, "kv_cache_memory_bytes": 32 << 20,
             "block_size": 32, "max_num_seqs": 8, "max_num_batched_tokens": 64,
         }  # fmt: skip
-        return EngineCore(args, log_stats=False)
+        core = EngineCore(args, log_stats=False, early=early)
+        assert os.environ["LD_PRELOAD"] == preloaded(""), (
+            "nothing that vLLM would preload was missing at the core's start"
+        )
+        return core
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["scripted", "vLLM's"])
