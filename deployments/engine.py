@@ -13,6 +13,7 @@ from deployments import membership
 from deployments.autoscaling.measurements import measurements
 from deployments.quantization import Served
 from gateway.pool import leash
+from gateway.pool.early_core import EarlyCore
 from gateway.pool.outlet import EngineOutlet
 from gateway.pool.wire import PROTOCOL, EngineCard, GatewayCard
 from gateway.telemetry import logs
@@ -62,12 +63,13 @@ class Engine:
     """A Serve deployment class. Serve sees no HTTP here: streams come over the outlet's own socket."""
 
     async def __init__(self, options: EngineOptions) -> None:  # type: ignore[misc]  # Serve awaits it
+        leash.hold_children()
+        early = EarlyCore.begin() if options.served.accelerator == "cpu" else None
         from gateway.pool import vllm_seam
 
         self._options = options
         logs.configure(process="engine", model=options.served.model.name)
-        leash.hold_children()
-        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats)
+        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats, early=early)
         await self._core.warm_up(1, logprobs=True)
         self._outlet = EngineOutlet(self._core, options.served.sequences)
         host = ray.util.get_node_ip_address() if options.host == "node" else options.host
