@@ -35,7 +35,7 @@ SCALING = {
     "panic_s": 600.0,
 }
 ASKED_S, UP_S, HELD_S, LET_GO_S = 30.0, 150.0, 22.0, 60.0
-"""Without any signal both engines would be held for some 15 s: while the window and the forecast remember."""
+"""Both engines are watched for longer than the window remembers the queue: only their own work holds them then."""
 
 
 @pytest.fixture
