@@ -39,7 +39,7 @@ check: dev ## Lint, formatting, types, import rules, workflows, lock files, hous
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/python -m pytest -q --durations=0 --durations-min=5 tests/check
 

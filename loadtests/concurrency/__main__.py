@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    started, before = time.strftime("%Y-%m-%dT%H:%M:%S%z"), machine()
+    started, before, version = time.strftime("%Y-%m-%dT%H:%M:%S%z"), machine(), commit()
     held: Streams | None = None
     idle: Connections | None = None
     with tempfile.TemporaryDirectory(prefix="sluice-concurrency-") as folder:
@@ -67,7 +67,7 @@ def main() -> None:
             started=started,
             command=without_paths(["python", "-m", "loadtests.concurrency", *sys.argv[1:]], {str(ROOT): "."}),
             seed=arguments.seed,
-            commit=commit(),
+            commit=version,
             machine=before,
             versions=versions(),
             config=without_paths(server.settings, {str(ROOT): ".", folder: "<scratch>"}),

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 SCHEMA = 1
-LOW, HELD_S = 0.95, 300.0
+LOW, HELD_S, IDLE_S = 0.95, 300.0, 60.0
 
 
 class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`in_flight_*`: streams that the gateway counted, sampled every two seconds after all had started. Memory is anonymous, of the
-    gateway's process: idle, at its highest under load, and per stream (KiB).
+    """`in_flight_*`: streams that the gateway counted, sampled every two seconds for `steady_s`, after all had started. Memory is
+    anonymous, of the gateway's process: idle, at its highest under load, and per stream (KiB).
     """
 
     wanted: int
@@ -30,15 +30,16 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kib_per_stream: float
     gateway_after_mib: float
     gateway_fds_peak: int
+    steady_s: float
 
     @property
     def met(self) -> bool:
         """All of them at once for five minutes: at the median of the samples, and nearly so in the lowest."""
         return (
             not self.problems
-            and self.in_flight_median >= self.wanted
+            and 0 < self.wanted <= self.in_flight_median
             and self.in_flight_low >= LOW * self.wanted
-            and self.seconds >= HELD_S
+            and self.steady_s >= HELD_S
         )
 
 
@@ -62,7 +63,7 @@ class Connections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def met(self) -> bool:
-        return not (self.refused or self.lost or self.silent)
+        return self.wanted > 0 and self.seconds >= IDLE_S and not (self.refused or self.lost or self.silent)
 
 
 class Results(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from loadtests.concurrency.idle import ask_all, close_all, open_all
 from loadtests.concurrency.results import Connections, Streams
 from loadtests.concurrency.streams import STAGGER_S, Door, Held, hold
 from loadtests.roles import Role
-from loadtests.suite.sampler import Process, Sample, Sampler, sample
+from loadtests.suite.sampler import EVERY_S, Process, Sample, Sampler, sample
 
 SETTLE_S = 5.0
 PROBES, PROBE_TOKENS = 20, 16
@@ -36,16 +36,19 @@ async def streams(
     await asyncio.sleep(SETTLE_S)
     idle = gateway(look())
     held, begun = Held(), time.time()
+    full = begun + wanted * STAGGER_S + SETTLE_S
     with sampler:
-        await hold(door, wanted, seconds, max_tokens, seed, held)
+        await hold(door, wanted, full + seconds + 2 * EVERY_S - begun, max_tokens, seed, held)
     took = time.time() - begun
     await asyncio.sleep(SETTLE_S)
-    steady = [seen for seen in sampler.samples if wanted * STAGGER_S + SETTLE_S < seen.at - begun < seconds]
+    steady = [seen for seen in sampler.samples if full <= seen.at <= full + seconds + 2 * EVERY_S]
     peak = max(gateway(seen).anon for seen in sampler.samples)
     running = [seen.running for seen in steady] or [0]
+    times = [seen.at for seen in steady] or [0.0]
     return Streams(
         wanted=wanted,
         seconds=took,
+        steady_s=times[-1] - times[0],
         max_tokens=max_tokens,
         completed=held.completed,
         tokens_per_s=held.tokens / took,

@@ -104,7 +104,7 @@ def ratios(rows: Sequence[Row]) -> dict[str, Spread]:
 def main() -> None:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    started, before = time.strftime("%Y-%m-%dT%H:%M:%S%z"), machine()
+    started, before, version = time.strftime("%Y-%m-%dT%H:%M:%S%z"), machine(), commit()
     known = versions()
     if arguments.guidellm:
         told = subprocess.run([arguments.guidellm, "--version"], capture_output=True, text=True, check=True)
@@ -118,7 +118,7 @@ def main() -> None:
             ["python", "-m", "loadtests.referees", *sys.argv[1:]],
             {str(ROOT): ".", str(arguments.guidellm): "guidellm"},
         ),
-        commit=commit(),
+        commit=version,
         machine=before,
         versions=known,
         streams=arguments.streams,

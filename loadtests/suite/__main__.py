@@ -120,7 +120,7 @@ def required(objectives: Objectives, preset: Preset) -> set[str]:
 
 
 def results_of(
-    arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target, version: str
+    arguments: argparse.Namespace, preset: Preset, finding: Finding, target: Target, version: str, on: dict[str, str]
 ) -> Results:
     objectives = read_objectives(arguments.slo)
     run = finding.run
@@ -142,7 +142,7 @@ def results_of(
         command=without_paths(["python", "-m", "loadtests.suite", *sys.argv[1:]], {str(ROOT): "."}),
         seed=arguments.seed,
         commit=version,
-        machine=machine(),
+        machine=on,
         versions=versions(),
         config=target.config,
         **like,
@@ -163,7 +163,7 @@ def results_of(
 def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-    begun, preset, version = time.monotonic(), chosen(arguments), commit()
+    begun, preset, version, before = time.monotonic(), chosen(arguments), commit(), machine()
     arguments.slo = arguments.slo or SLO_OF.get(arguments.suite, SLO)
     read_objectives(arguments.slo)
     if arguments.save and version.endswith("+"):
@@ -182,7 +182,7 @@ def main() -> None:
         finally:
             server.stop()
         results = msgspec.structs.replace(
-            results_of(arguments, preset, finding, target, version),
+            results_of(arguments, preset, finding, target, version, before),
             config=without_paths(target.config, {str(ROOT): ".", name: "<scratch>"}),
         )
     saved = publish(arguments, results, finding)

@@ -1,6 +1,7 @@
 """Who sends what, in which proportion: the ordinary ones. Those who mean no good are in attackers.py."""
 
 import json
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,6 +14,8 @@ from loadtests.suite.verify import Answer
 DOCUMENTS = 4
 SENTENCES = 60
 TURNS = 3
+AGAIN, REPEATED = 0.25, 16
+"""Share of conversations that begin with one of so many questions that others begin with, too."""
 SENTIMENTS = ("positive", "negative", "neutral")
 CITIES = "Paris Tokyo Berlin Madrid Oslo".split()
 WEATHER = {
@@ -45,7 +48,10 @@ class Chat(StreamingUser):
 
     def plan(self) -> Plan:
         session = {"x-session-id": f"{self.rng.getrandbits(64):016x}"}
-        return self._turn([{"role": "user", "content": question(self.rng)}], session)
+        number = self.rng.randrange(REPEATED) if self.rng.random() < AGAIN else None
+        asked = question(self.rng if number is None else Random(f"question {number}"))
+        first = self._turn([{"role": "user", "content": asked}], session)
+        return first if number is None else replace(first, again=f"question {number}")
 
     def answered(self, plan: Plan, answer: Answer) -> Plan | None:
         assert isinstance(plan.body, dict)

@@ -17,6 +17,7 @@ class Plan:
 
     `exact`: it generates exactly `max_tokens` tokens. `statuses`: the right ones; 429 and 503 are honoured and tried again
     unless they are among them. `choices`: the only right texts, if not empty. `calls`: it should call a tool, and that is counted.
+    `again`: names a greedy request that is made again and again, and must get the same text each time; empty: it is made once.
     """
 
     body: dict[str, Any] | bytes
@@ -30,6 +31,7 @@ class Plan:
     leave: Leave | None = None
     choices: tuple[str, ...] = ()
     calls: bool = False
+    again: str = ""
 
     @property
     def inference(self) -> bool:

@@ -17,7 +17,7 @@ from locust import User, task
 from loadtests.suite import arrivals, statistics
 from loadtests.suite.client import Connection, queue_s, retry_after_s
 from loadtests.suite.record import JOURNAL, Outcome, Record, packed
-from loadtests.suite.verify import read_answer
+from loadtests.suite.verify import changed, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 _numbers = itertools.count()
+_texts: dict[str, str] = {}
+"""What greedy requests with a name were answered the first time in this process."""
 
 
 class StreamingUser(User):
@@ -142,6 +144,8 @@ class StreamingUser(User):
             wait_s = retry_after_s(exchange.headers) if exchange.status in (429, 503) else None
             again = self.retries and wait_s is not None and attempt < RETRIES
             answer = read_answer(exchange, plan)
+            if plan.again and answer.text and not answer.problem:
+                answer.problem = changed(_texts, plan.again, answer.text)
             self._tell(self._record(plan, exchange, answer, intended, lag_s=exchange.sent - due, refused=again))
             if not again:
                 return None if answer.problem else answer

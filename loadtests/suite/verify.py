@@ -44,6 +44,14 @@ def read_answer(exchange: Exchange, plan: Plan) -> Answer:
     return answer
 
 
+def changed(texts: dict[str, str], name: str, text: str) -> str:
+    """What is wrong with the text of a request that had another one before: tokens that are lost, doubled or out of order show
+    here, and nowhere else. Empty for the first one, which is kept, and for its like.
+    """
+    first = texts.setdefault(name, text)
+    return "" if text == first else f"{name}: {text[:60]!r}, and {first[:60]!r} the first time"
+
+
 def _check(exchange: Exchange, plan: Plan, answer: Answer) -> None:
     if exchange.error:
         raise _WrongError(exchange.error)

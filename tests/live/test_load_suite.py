@@ -21,10 +21,11 @@ STREAMS, IDLE = 60, 300
 
 def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice, tmp_path: Path) -> None:
     """With keys of its own: what it does to them is not to trouble other tests."""
-    load, extractor = (sluice.key(name, "--tenant", name) for name in ("load", "extractor"))
+    load = sluice.key("load", "--tenant", "load", "--tier", "budgeted")
+    extractor = sluice.key("extractor", "--tenant", "extractor")
     metered = sluice.key("over limit", "--tenant", "metered", "--tier", "metered")
     pids = [process.pid for process in sluice.tree()]
-    target = Target(sluice.url, sluice.management, MODEL, load, metered, extractor, lambda: pids, {})
+    target = Target(sluice.url, sluice.management, MODEL, load, metered, extractor, lambda: pids, {}, budgeted=True)
     said: list[str] = []
     finding = perform(target, PRESETS["smoke"], 1, tmp_path, say=said.append)
 

@@ -34,6 +34,15 @@ def test_what_has_not_ended_or_was_never_served_is_told_when_a_run_is_over(toy: 
     assert len(kept) - len(broken) - 2 == len(toy.asked), "each request that was sent has a record"
 
 
+def test_a_token_that_is_lost_on_the_way_fails_the_stream_that_lacks_it(toy: Toy, started, tmp_path: Path):
+    toy.lossy = 7
+    options = ("--personas", "chat", "--think", "0.01", "--records", "records", "--slo", "")
+    started(toy, "--headless", "-u", "4", "-r", "4", "-t", "2s", *options).wait(30)
+    wrong = {one.problem for one in run_of(tmp_path).records if one.outcome is Outcome.FAILED}
+    assert wrong
+    assert all(problem.startswith("question ") and "the first time" in problem for problem in wrong)
+
+
 def test_a_ramp_climbs_a_burst_bursts_and_a_day_follows_its_trace(toy: Toy, started, tmp_path: Path):
     """All at once. Locust asks for the load once a second; with no pause for thought each user is one stream."""
     toy.pause_s = 0.02
@@ -54,7 +63,7 @@ def test_a_ramp_climbs_a_burst_bursts_and_a_day_follows_its_trace(toy: Toy, star
 
     ramp = run_of(tmp_path, "ramp")
     assert [users for users, _, _ in ramp.steps][:4] == [2, 4, 6, 8]
-    assert "knee:" in (tmp_path / "ramp-log.log").read_text()
+    assert "knee: none, not saturated" in (tmp_path / "ramp-log.log").read_text(), "the toy has no limit"
 
     def load(shape: str, begin: float, end: float) -> list[float]:
         run = run_of(tmp_path, shape)

@@ -8,7 +8,7 @@ import pytest
 from loadtests.client import Exchange
 from loadtests.suite.client import Leave
 from loadtests.suite.plan import Plan, chat
-from loadtests.suite.verify import read_answer
+from loadtests.suite.verify import changed, read_answer
 from tests.loadtests.toy_chat import HEAD, chunk, stream, usage
 
 PLAN = Plan(chat("toy", [], 3, exact=True), max_tokens=3, exact=True)
@@ -19,6 +19,14 @@ def read(*chunks: Any, done: bool = True, plan: Plan = PLAN) -> str:
     events = [json.dumps(one).encode() if isinstance(one, dict) else one for one in chunks] + [b"[DONE]"] * done
     exchange = Exchange(1.0, status=200, events=events, arrivals=[2.0 + place for place in range(len(events))])
     return read_answer(exchange, plan).problem
+
+
+@pytest.mark.parametrize("text", ["1 2 4", "1 2 2 3 4", "2 1 3 4", ""])
+def test_a_token_lost_doubled_or_out_of_order_shows_in_a_text_that_is_known(text: str):
+    texts: dict[str, str] = {}
+    assert changed(texts, "counting", "1 2 3 4") == changed(texts, "counting", "1 2 3 4") == ""
+    assert changed(texts, "counting", text) == f"counting: {text!r}, and '1 2 3 4' the first time"
+    assert changed(texts, "another", text) == ""
 
 
 def test_a_right_stream_has_no_problem():
