@@ -27,6 +27,8 @@ def engine(accelerator: Accelerator, settings: EngineSettings, plugins: tuple[st
             "OMP_NUM_THREADS": str(settings.threads),
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+            # vLLM sets it, but later than a core that was begun early has read it.
+            "TORCHINDUCTOR_CPP_DYNAMIC_THREADS": "1",
             # oneDNN keeps a kernel with its buffers for every number of tokens a step ever had, 1,024 unless told: megabytes each.
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "512",
             "CUDA_VISIBLE_DEVICES": "",

@@ -5,16 +5,18 @@ it settles leaves the whole reservation spent, and a store that does not answer 
 
 A charge has no name by which the store would know it again, so nothing is asked twice: the store is waited for longer instead.
 A stalled one costs each such request that one wait and no more, however many there are: what still stands in line for a
-thread when a step fails, fails with it.
+thread when a step fails, fails with it, or, where it gives something back, is owed until the store answers again.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import CancelledError as NeverAsked
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.guard.accounts import Accounts
 from gateway.guard.exclusion import Ask
@@ -22,7 +24,6 @@ from gateway.guard.leaks import Charge, Shape, given, limits, most, taken
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 
 THREADS: Final = 4
-T = TypeVar("T")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class LeakBudgets:
         self._shapes: dict[str, Shape] = {}
         self._threads = ThreadPoolExecutor(THREADS, "guard-leaks")
         self._failures = 0
+        self._owed: deque[tuple[str, Charge]] = deque()
         self.problem: str | None = None
 
     async def reserve(self, tenant: str, shape: Shape, ask: Ask, sequences: int, longest: int) -> Held | Denied | None:
@@ -74,12 +76,13 @@ class LeakBudgets:
         account = self._accounts.of(tenant)
         limit = limits(shape, self._shares.get(account, self._share), self._kept)
         held = Held(f"{_version(shape)}/{account}", charge, ask, sequences, shape.vocabulary)
-        asking = self._ask(lambda: self._store.reserve(held.meter, charge, limit))
+        asking = self._threads.submit(self._reserve, held.meter, charge, limit, self._failures)
         try:
             granted = await asyncio.wrap_future(asking)
         except asyncio.CancelledError:
             # The thread may be in mid-step: what it then takes, it gives back.
-            self._ask(lambda: self._take_back(asking, held))
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                self._threads.submit(self._take_back, asking, held)
             raise
         except GuardStoreUnavailable:
             return Denied.UNKNOWN
@@ -91,7 +94,7 @@ class LeakBudgets:
         used = taken(held.ask, held.sequences if completion else 0, completion, held.vocabulary)
         back = Charge(max(0, held.charge.scalars - used.scalars), max(0, held.charge.answers - used.answers))
         if back:
-            self._ask(lambda: self._store.give_back(held.meter, back))
+            self._threads.submit(self._give_back, held.meter, back, self._failures)
 
     async def used(self) -> list[dict[str, Any]]:
         """What each account has been given of each model's output layer, largest first; raises GuardStoreUnavailable."""
@@ -124,29 +127,43 @@ class LeakBudgets:
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)
+        self._give_back_what_is_owed()
 
-    def _ask(self, step: Callable[[], T]) -> Future[T]:
+    def _reserve(self, meter: str, charge: Charge, limit: Charge, failures: int) -> bool:
+        """In a thread, as the next three. `failures`: of the store, when this was put in line."""
+        if self._failures != failures:
+            raise GuardStoreUnavailable("the store failed while this waited for it")
+        try:
+            granted = self._store.reserve(meter, charge, limit)
+            if self._owed:
+                self._give_back_what_is_owed()
+                granted = granted or self._store.reserve(meter, charge, limit)
+        except GuardStoreUnavailable as exc:
+            self._failed(exc)
+            raise
+        return granted
+
+    def _give_back(self, meter: str, back: Charge, failures: int) -> None:
+        """What the store was never asked for is owed until it answers; what it was asked for, it may have done."""
+        if self._failures != failures:
+            self._owed.append((meter, back))
+            return
+        try:
+            self._store.give_back(meter, back)
+        except GuardStoreUnavailable as exc:
+            self._failed(exc)
+
+    def _give_back_what_is_owed(self) -> None:
         failures = self._failures
-
-        def ask() -> T:
-            if self._failures != failures:
-                raise GuardStoreUnavailable("the store failed while this waited for it")
-            try:
-                return step()
-            except GuardStoreUnavailable as exc:
-                self._failed(exc)
-                raise
-
-        return self._threads.submit(ask)
+        with contextlib.suppress(IndexError):
+            while self._failures == failures:
+                self._give_back(*self._owed.popleft(), failures)
 
     def _take_back(self, asking: Future[bool], held: Held) -> None:
-        """In a thread; `asking` stood in line before."""
-        try:
-            granted = asking.result()
-        except (NeverAsked, GuardStoreUnavailable):
-            return
-        if granted:
-            self._store.give_back(held.meter, held.charge)
+        """`asking` stood in line before."""
+        with contextlib.suppress(NeverAsked, GuardStoreUnavailable):
+            if asking.result():
+                self._give_back(held.meter, held.charge, self._failures)
 
     def _failed(self, exc: GuardStoreUnavailable) -> None:
         self._failures += 1

@@ -62,18 +62,18 @@ class LocalWindows:
 
     async def enter(self, subject: Subject, rules: Sequence[WindowRule]) -> Passed | Full | None:
         storage, now = self._storage, self._clock()
-        keys: list[tuple[str, int]] = []
+        keys: dict[str, int] = {}
         found: list[tuple[WindowRule, Counters]] = []
         for rule in rules if self._share == 1 else map(self._scaled, rules):
             if (name := rule.identity(subject)) is not None:
                 window_s = rule.item.get_expiry()
                 # The name comes last, so it may hold anything.
                 key = f"{rule.scope}/{rule.item.amount}/{window_s}/{name}"
-                keys.append((key, window_s))
+                keys[key] = window_s
                 found.append((rule, storage.counters(key, window_s, now)))
         outcome = _judged(found)
         if isinstance(outcome, Passed):
-            for key, window_s in keys:
+            for key, window_s in keys.items():
                 storage.count(key, window_s, now)
         return outcome
 

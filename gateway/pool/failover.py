@@ -74,7 +74,8 @@ class Failover:
 def note_death(flights: Sequence[Flight], since: float) -> None:
     """Of an engine that had these, `since` when (on the clock of their legs): who was sent to it later has no part in it. What ends
     a core mostly does so as it begins there, or where it failed before: the newcomers are to blame, or, if there are none,
-    everybody is. Who was the only suspect once is one at every further death.
+    everybody is. Who was the only suspect once is one at every further death, with newcomers beside it
+    unless it had SETTLED tokens there.
     """
     aboard = [flight for flight in flights if flight.leg is None or flight.leg.sent <= since] or flights
     newcomers = [flight for flight in aboard if flight.gained < PROVEN]

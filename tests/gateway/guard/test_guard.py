@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -352,6 +353,39 @@ async def test_a_stalled_store_costs_one_wait_however_many_ask_it() -> None:
     assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
     assert store.asked == before + 1
     leaks.close()
+
+
+class Recovering(FileStore):
+    """Stalls and fails while `down`."""
+
+    down = False
+
+    def reserve(self, *arguments: Any) -> bool:
+        if self.down:
+            time.sleep(0.05)
+            raise GuardStoreUnavailable("stalled")
+        return super().reserve(*arguments)
+
+
+async def test_what_was_to_be_given_back_while_a_store_failed_is_given_back_once_it_answers(tmp_path: Path) -> None:
+    store = Recovering(tmp_path / "g.sqlite")
+    leaks = budgets(store)
+    held = [await leaks.reserve("t", SHAPE, ASK, 1, 100) for _ in range(2)]
+    (full,) = store.meters().values()
+    store.down = True
+    failing = [asyncio.ensure_future(leaks.reserve("t", SHAPE, ASK, 1, 100)) for _ in range(THREADS)]
+    await asyncio.sleep(0)
+    for one in held:
+        assert isinstance(one, Held)
+        leaks.settle(one, 0)
+    assert set(await asyncio.gather(*failing)) == {Denied.UNKNOWN}
+    store.down = False
+    last = await leaks.reserve("t", SHAPE, ASK, 1, 100)
+    assert isinstance(last, Held)
+    leaks.settle(last, 0)
+    leaks.close()
+    assert full != Charge()
+    assert list(store.meters().values()) == [Charge()]
 
 
 async def test_a_request_that_is_cancelled_while_it_reserves_takes_nothing(tmp_path: Path) -> None:

@@ -125,6 +125,13 @@ async def test_a_share_scales_every_rule_and_leaves_at_least_one():
     assert (await windows.enter(ADA, per("key", "2/minute"))).limit == 1
 
 
+async def test_two_rules_that_are_one_by_another_name_count_a_request_once():
+    windows = LocalWindows(clock=lambda: NOON)
+    rules = per("key", "10/minute", "10/60 second")
+    passed = [isinstance(await windows.enter(ADA, rules), Passed) for _ in range(11)]
+    assert passed == [True] * 10 + [False]
+
+
 async def test_counting_starts_no_threads():
     before = threading.active_count()
     windows = LocalWindows(clock=lambda: NOON)
