@@ -2,10 +2,8 @@
 `make bench`; `python -m loadtests.bench.noisy` measures it alone.
 """
 
-import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Self
 import msgspec
 
 from loadtests.arithmetic import median_interval, paired_ratios, percentile, spread
+from loadtests.bench import alone
 from loadtests.bench.plan import Plan
 from loadtests.bench.results import Noisy
 from loadtests.drive import ROOT, LoadFailedError, drive
@@ -46,24 +45,24 @@ def noisy_neighbour(base: Path, folder: Path, rounds: int, seed: int, say: Calla
                 of = seed + 10 * turn + number
                 with _Noise(server, noise, streams, of + 100_000):
                     found[streams].append(percentile(_ask(server, quiet, REQUESTS, of).ttft_s, 0.99) * 1e3)
-            alone, fair, beside = (values[-1] for values in found.values())
+            by_itself, fair, beside = (values[-1] for values in found.values())
             say(
-                f"noisy neighbour: TTFT p99 {alone:.1f} ms alone, {fair:.1f} beside {FAIR}, {beside:.1f} beside {NOISE}"
+                f"noisy neighbour: TTFT p99 {by_itself:.1f} ms alone, {fair:.1f} beside {FAIR}, {beside:.1f} beside {NOISE}"
             )
     finally:
         server.stop()
     return compared(*found.values())
 
 
-def compared(alone: Sequence[float], fair: Sequence[float], beside: Sequence[float]) -> Noisy:
+def compared(by_itself: Sequence[float], fair: Sequence[float], beside: Sequence[float]) -> Noisy:
     """The p99 of each round (ms) alone, beside a neighbour within its share, and beside a noisy one."""
-    to_alone, to_fair = (paired_ratios(beside, other) for other in (alone, fair))
+    to_alone, to_fair = (paired_ratios(beside, other) for other in (by_itself, fair))
     return Noisy(
         max_num_seqs=SEQUENCES,
         quiet_streams=QUIET,
         fair_streams=FAIR,
         noisy_streams=NOISE,
-        alone_ms=list(alone),
+        alone_ms=list(by_itself),
         fair_ms=list(fair),
         beside_ms=list(beside),
         ratio=spread(to_alone),
@@ -123,45 +122,19 @@ def _key(folder: Path, tenant: str) -> str:
     return made.stdout.split()[0]
 
 
-class Alone(msgspec.Struct, frozen=True):
-    """What `python -m loadtests.bench.noisy` writes."""
-
-    started: str
-    seconds: float
-    commit: str
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seed: int
-    noisy: Noisy
-
-
 def main() -> None:
-    from loadtests.bench.__main__ import commit, versions
     from loadtests.bench.bars import bars
-    from loadtests.bench.probe import machine
     from loadtests.bench.table import noisy_line
 
-    arguments = argparse.ArgumentParser(prog="python -m loadtests.bench.noisy")
+    arguments = alone.parser("noisy")
     arguments.add_argument("--rounds", type=int, default=Plan().noisy_rounds)
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml")
-    arguments.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/noisy-<date>.json)")
     asked = arguments.parse_args()
-    begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before, sha = machine(), commit()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
-
-    with tempfile.TemporaryDirectory(prefix="sluice-noisy-") as folder:
-        noisy = noisy_neighbour(asked.config, Path(folder), asked.rounds, asked.seed, say)
-    alone = Alone(started, time.monotonic() - begun, sha, before, versions(), asked.seed, noisy)
-    out = asked.out or ROOT / "loadtests" / "results" / f"noisy-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(alone), indent=1) + b"\n")
+    noisy = alone.measured(
+        "noisy", asked, lambda folder, say: noisy_neighbour(asked.config, folder, asked.rounds, asked.seed, say)
+    )
     print(noisy_line(noisy))
     for bar in bars([], noisy=noisy):
         print(f"{bar.name}: {bar.verdict}")
-    print(f"written to {out}")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,16 @@
 every process of the other is stopped. A part of `make bench`; `python -m loadtests.bench.tracing` measures it alone.
 """
 
-import argparse
-import tempfile
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import yaml
 
 from loadtests.arithmetic import median_interval, paired_ratios, spread
+from loadtests.bench import alone
 from loadtests.bench.plan import HEADLINE, MAX_TOKENS, WARM_UP, Plan
 from loadtests.bench.probe import Door, Point, Shot, idle_of, shoot
 from loadtests.bench.results import Sample, Tracing
@@ -119,44 +116,19 @@ def _alone(servers: dict[str, Server], side: str, point: Point, idle: Any) -> Sh
             other.thaw()
 
 
-class Alone(msgspec.Struct, frozen=True):
-    """What `python -m loadtests.bench.tracing` writes."""
-
-    started: str
-    seconds: float
-    commit: str
-    machine: dict[str, str]
-    versions: dict[str, str]
-    seed: int
-    tracing: Tracing
-
-
 def main() -> None:
-    from loadtests.bench.__main__ import ROOT, commit, versions
     from loadtests.bench.bars import bars
-    from loadtests.bench.probe import machine
     from loadtests.bench.table import tracing_line
 
-    arguments = argparse.ArgumentParser(prog="python -m loadtests.bench.tracing")
+    arguments = alone.parser("tracing")
     arguments.add_argument("--ratio", type=float, default=RATIO, help="of requests sampled (default: 0.01)")
     arguments.add_argument("--pairs", type=int, default=Plan().tracing_pairs)
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml")
-    arguments.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/tracing-<date>.json)")
     asked = arguments.parse_args()
-    begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    before, sha = machine(), commit()
-
-    def say(text: str) -> None:
-        print(f"{time.monotonic() - begun:6.1f} s  {text}", flush=True)
-
-    with tempfile.TemporaryDirectory(prefix="sluice-tracing-") as folder:
-        cost = tracing(asked.config, Path(folder), asked.pairs, asked.seed, say, asked.ratio)
-    alone = Alone(started, time.monotonic() - begun, sha, before, versions(), asked.seed, cost)
-    out = asked.out or ROOT / "loadtests" / "results" / f"tracing-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(alone), indent=1) + b"\n")
+    cost = alone.measured(
+        "tracing", asked, lambda folder, say: tracing(asked.config, folder, asked.pairs, asked.seed, say, asked.ratio)
+    )
     (bar,) = bars([], tracing=cost)
-    print(f"{tracing_line(cost)}: {bar.verdict}; written to {out}")
+    print(f"{tracing_line(cost)}: {bar.verdict}")
 
 
 if __name__ == "__main__":
