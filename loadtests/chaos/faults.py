@@ -15,7 +15,7 @@ from gateway.pool.failover import PROVEN
 from loadtests.chaos import network
 from loadtests.chaos.kinds import TENANTS, once
 from loadtests.chaos.load import Flight, Load
-from loadtests.chaos.target import Engine, Standing, Target, core_of, send
+from loadtests.chaos.target import POLL_S, Engine, Standing, Target, core_of, send
 from loadtests.chaos.waiting import until
 from loadtests.redis_server import start_again, stop_redis
 
@@ -239,13 +239,15 @@ def _proven(flight: Flight) -> bool:
 
 
 async def _serving(scene: Scene) -> Engine:
-    """The one engine that has anything to do."""
-
-    def busy() -> list[Engine]:
-        return [engine for engine in scene.standing.engines if engine.requests]
-
-    await until(lambda: len(busy()) == 1, NOTICE_S, "one engine at work")
-    return busy()[0]
+    """The one engine that has anything to do, seen twice: the first look may be at a request that has just ended."""
+    async with asyncio.timeout(NOTICE_S):
+        before: list[str] = []
+        while True:
+            busy = [engine for engine in await scene.target.engines() if engine.requests]
+            if len(busy) == 1 and before == [busy[0].id]:
+                return busy[0]
+            before = [engine.id for engine in busy]
+            await asyncio.sleep(POLL_S)
 
 
 @dataclass(frozen=True)

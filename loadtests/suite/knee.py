@@ -8,7 +8,7 @@ from loadtests.suite.record import Record
 from loadtests.suite.timeline import windows
 
 FLAT = 0.2
-FLAT_STEPS = 2
+FLAT_STEPS = 3
 SETTLE = 0.3
 """Share of a step at its begin that is left out: the load of the step before still ends there."""
 
@@ -35,6 +35,12 @@ def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
         (seen,) = windows(records, begin, step.end, step.end - begin - 1e-6)
         found.append(Point(step.users, seen.tokens_per_s, seen.ttft_p99_ms))
     return found
+
+
+def whole(records: Sequence[Record], steps: Sequence[Step], now: float) -> list[Step]:
+    """Those of `steps` whose streams have ended by `now`, if none runs longer than the longest so far: a record comes at the end."""
+    longest = max((record.e2e_s - record.sent_s for record in records), default=0.0)
+    return [step for step in steps if step.end + longest <= now]
 
 
 def saturated(found: Sequence[Point]) -> bool:

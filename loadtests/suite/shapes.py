@@ -6,7 +6,7 @@ from pathlib import Path
 from locust import LoadTestShape
 
 from loadtests.suite import arrivals
-from loadtests.suite.knee import Step, points, saturated
+from loadtests.suite.knee import Step, points, saturated, whole
 from loadtests.suite.record import JOURNAL
 from loadtests.suite.schedule import BINS, burst, day, sinus_day
 
@@ -21,6 +21,7 @@ class Shape(LoadTestShape):
         self.steps: list[Step] = []
         self._curve: list[float] = []
         self._step: tuple[int, float] | None = None
+        self._judged = 0
 
     def tick(self) -> tuple[int, float] | None:
         assert self.runner is not None
@@ -47,20 +48,23 @@ class Shape(LoadTestShape):
 
     def reset_time(self) -> None:
         self.start_time = time.perf_counter()
-        self.steps, self._step, self._curve = [], None, []
+        self.steps, self._step, self._judged, self._curve = [], None, 0, []
 
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self.start_time
 
     def _ramp(self, most: int, step: int, step_s: float) -> int | None:
         """One step more each `step_s` seconds, until the throughput grows no more."""
-        users = min(most, step * (1 + int(self._elapsed_s() / step_s)))
+        users, now = min(most, step * (1 + int(self._elapsed_s() / step_s))), time.time()
         if self._step is None or self._step[0] != users:
             self._end_step()
-            self._step = (users, time.time())
-            # Of the step that has just ended the records of streams that still run are missing.
-            if saturated(points(JOURNAL.records, self.steps[:-1])):
-                self._step = None
+            self._step = (users, now)
+        known = whole(JOURNAL.records, self.steps, now)
+        if len(known) > self._judged:
+            self._judged = len(known)
+            if saturated(points(JOURNAL.records, known)):
+                # The account at the end is of the steps that were judged here, so that both say the same.
+                self.steps, self._step = known, None
                 return None
         return users
 

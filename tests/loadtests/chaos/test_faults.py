@@ -1,4 +1,5 @@
 import asyncio
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ def engine(name: str, state: str = "up", requests: int = 0) -> Engine:
 
 
 class Ours(Target):
+    """At the first look the second engine is still busy with what has just ended."""
+
     async def engines(self):
-        return [engine("first"), engine("second")]
+        busy = next(self.busy)
+        return [engine(name, requests=int(name == busy)) for name in ("first", "second")]
 
 
 class Slow(Load):
@@ -56,9 +60,10 @@ class Slow(Load):
 
 
 async def test_the_second_death_takes_no_newcomers_beside_the_poisonous_request(monkeypatch):
+    monkeypatch.setattr(Ours, "busy", chain(["second"], repeat("first")), raising=False)
     target = Ours(Path("none"), Path("none"), "toy", list)
     standing = Standing(target, 2)
-    standing.engines = [engine("first", requests=1), engine("second")]
+    standing.engines = [engine("first"), engine("second", requests=1)]
     load = Slow(lambda: scene)
     scene = Scene(target, load, standing, Sizes(in_flight=2))
     killed: list[tuple[str, dict[str, int]]] = []

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import socket
+import threading
 from pathlib import Path
 from statistics import mean
 
@@ -74,6 +76,18 @@ def test_a_ramp_climbs_a_burst_bursts_and_a_day_follows_its_trace(toy: Toy, star
     assert mean(load("burst", 5.5, 7.0)) < 1.5
     assert mean(load("day", 1.2, 2.8)) < 3
     assert mean(load("day", 4.2, 5.8)) > 5
+
+
+def test_a_ramp_ends_early_where_throughput_grows_no_more_and_says_where(toy: Toy, started, tmp_path: Path):
+    toy.pause_s, toy.seats = 0.01, threading.Semaphore(8)
+    options = ("-u", "60", "--step", "4", "--step-seconds", "1.2", "--minutes", "0.5", "--records", "records")
+    locust = started(toy, "--headless", "--personas", "rag", "--think", "0", "--slo", "", "--shape", "ramp", *options)
+    assert locust.wait(60) == 0
+    users = [step[0] for step in run_of(tmp_path).steps]
+    assert users[-1] < 40, "of 60"
+    told = re.search(r"knee: (\d+) users", (tmp_path / "out.log").read_text())
+    assert told
+    assert 8 <= int(told[1]) <= 12
 
 
 def test_two_workers_replay_each_arrival_of_a_trace_once(toy: Toy, started, tmp_path: Path):

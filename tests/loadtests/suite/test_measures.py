@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from loadtests.suite.knee import Point, Step, knee, points, saturated
+from loadtests.suite.knee import Point, Step, knee, points, saturated, whole
 from loadtests.suite.measures import Good, measure
 from loadtests.suite.record import Journal, Outcome, Record, packed
 from loadtests.suite.sampler import Process, Sample, ended, growth, leaked_descriptors, unsettled
@@ -98,10 +98,20 @@ def test_a_straight_line_has_no_knee_however_many_steps_it_has():
         assert not saturated(line)
 
 
-def test_a_ramp_is_saturated_when_two_steps_bring_hardly_anything():
+def test_a_ramp_is_saturated_when_three_steps_bring_hardly_anything():
     assert not saturated(curve(100, 200, 300, 400))
     assert not saturated(curve(100, 200, 205, 260))
-    assert saturated(curve(100, 200, 300, 305, 302))
+    assert not saturated(curve(100, 200, 300, 305, 302))
+    assert saturated(curve(100, 200, 300, 305, 302, 310))
+    assert not saturated(curve(900, 1235, 1512, 1567, 1705)), "measured: it went on to 1,877"
+
+
+def test_a_step_is_judged_when_the_longest_stream_so_far_would_have_ended():
+    steps = [Step(8, 0.0, 15.0), Step(16, 15.0, 30.0)]
+    seen = [record(at=2.0, e2e_s=4.0), record(at=5.0, sent_s=60.0, e2e_s=61.0)]
+    assert whole(seen, steps, 18.9) == []
+    assert whole(seen, steps, 19.0) == steps[:1], "a wait for a retry is no stream"
+    assert whole([], steps, 30.0) == steps
 
 
 def test_a_steps_throughput_leaves_its_begin_out():
