@@ -38,7 +38,7 @@ def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
 
 
 def whole(records: Sequence[Record], steps: Sequence[Step], now: float) -> list[Step]:
-    """Those of `steps` whose streams have ended by `now`, if none runs longer than the longest so far: a record comes at the end."""
+    """Those of `steps` whose streams have their records by `now`, if none runs longer than the longest so far."""
     longest = max((record.e2e_s - record.sent_s for record in records), default=0.0)
     return [step for step in steps if step.end + longest <= now]
 
