@@ -3,6 +3,7 @@
 import asyncio
 import os
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,14 +65,14 @@ class Engine:
 
     async def __init__(self, options: EngineOptions) -> None:  # type: ignore[misc]  # Serve awaits it
         leash.hold_children()
-        early = EarlyCore.begin() if options.served.accelerator == "cpu" else None
-        from gateway.pool import vllm_seam
+        with EarlyCore.begin() if options.served.accelerator == "cpu" else nullcontext() as early:
+            from gateway.pool import vllm_seam
 
-        self._options = options
-        logs.configure(process="engine", model=options.served.model.name)
-        self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats, early=early)
+            self._options = options
+            logs.configure(process="engine", model=options.served.model.name)
+            self._core = vllm_seam.EngineCore(engine_args(options.served), log_stats=options.log_stats, early=early)
         await self._core.warm_up(1, logprobs=True)
-        self._outlet = EngineOutlet(self._core, options.served.sequences)
+        self._outlet = EngineOutlet(self._core, options.served.model.engine.max_num_seqs)
         host = ray.util.get_node_ip_address() if options.host == "node" else options.host
         self._address = self._outlet.bind(host)
         self._id = uuid.uuid4().hex[:12]
@@ -119,8 +120,10 @@ class Engine:
         ).as_metadata()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """Serve samples it where the model has a range of replicas; `serve_policy.observe` reads it."""
-        return measurements(self._outlet, self._options.served.sequences)
+        """Serve samples it where the model has a range of replicas; `ServePolicy` reads it. An engine is full without its reserve:
+        most of that stays free, and would pass for room.
+        """
+        return measurements(self._outlet, self._options.served.model.engine.max_num_seqs)
 
     async def wake(self) -> None:
         """Called while there is no replica: Serve starts one to answer it."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from gateway.pool import leash
 
@@ -22,7 +22,9 @@ LOADED = ("vllm.v1.engine.core", "gateway.pool.cpu_worker")
 
 
 class EarlyCore(SpawnProcess):
-    """`begin`, hand `process` to vLLM as the constructor of its core's process, and its `start` gives this one its work."""
+    """`begin`, hand `process` to vLLM as the constructor of its core's process, and its `start` gives this one its work. As a
+    context it gets none any more once that is left.
+    """
 
     _hand: Connection
     _begun: dict[str, str]
@@ -41,6 +43,12 @@ class EarlyCore(SpawnProcess):
         core._hand, core._begun = sender, dict(os.environ)
         atexit.register(sender.close)
         return core
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hand.close()
 
     def process(self, *, target: Callable[..., None], name: str, kwargs: Mapping[str, Any]) -> "EarlyCore":
         self.name, self._work = name, (target, kwargs)

@@ -47,6 +47,14 @@ def test_a_core_that_got_no_work_does_not_keep_its_replica_from_ending():
         assert not psutil.pid_exists(int(core))
 
 
+def test_a_core_ends_when_its_replica_fails_before_it_has_work_for_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LD_PRELOAD", "")
+    with pytest.raises(ValueError, match="no such format"), EarlyCore.begin(loaded=()) as core:
+        raise ValueError("no such format")
+    core.join(20)
+    assert core.exitcode == 0
+
+
 def test_a_core_that_could_not_load_is_told_when_it_is_to_start(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LD_PRELOAD", "")
     core = EarlyCore.begin(loaded=("gateway.no_such_module",))
