@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from gateway.config.types import Strict
 
 
-class Autoscaling(Strict):
+class Autoscaling(Strict, allow_inf_nan=False):
     """A range instead of a number of replicas. With `min_replicas: 0` requests wait while the first one starts."""
 
     min_replicas: int = Field(default=1, ge=0)
@@ -37,10 +37,14 @@ class Autoscaling(Strict):
     )
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> "Autoscaling":
+    def _fits_together(self) -> "Autoscaling":
         if self.min_replicas > self.max_replicas:
             raise ValueError("min_replicas must not exceed max_replicas")
         first = self.initial_replicas
         if first is not None and not self.min_replicas <= first <= self.max_replicas:
             raise ValueError("initial_replicas must lie between min_replicas and max_replicas")
+        if self.warm_spares >= self.max_replicas:
+            raise ValueError("warm_spares must be less than max_replicas: at least one replica works")
+        if self.panic_s < self.goal_s:
+            raise ValueError("panic_s must not be less than goal_s, the backlog that is fine")
         return self
