@@ -120,6 +120,8 @@ class Keda:
         if now - self._polled_at < self._poll_s:
             return seen.target
         self._polled_at = now
+        if not self._wishes:  # Kubernetes' autoscaler begins with what there is
+            self._wishes.append((now, seen.target))
         there = sum(engine.requests for engine in seen.engines) if self._running else seen.queued
         wish = math.ceil((seen.queue_requests + there) / self._threshold)
         self._wishes.append((now, wish))

@@ -158,6 +158,7 @@ def test_kedas_way_counts_who_waits_anywhere_and_keeps_the_highest_wish():
     assert keda.target(Seen((), 5), 5.0) == 5, "not asked before the next poll"
     assert keda.target(Seen((), 5), 45.0) == 5
     assert keda.target(Seen((), 5), 61.0) == 1
+    assert Keda(down_s=300).target(Seen((), 4), 0.0) == 4, "what it began with is the first wish"
     busy = Seen((EngineReading(20, 64), EngineReading(20, 64)), 2, queue_requests=10)
     assert Keda(threshold=10, running=True).target(busy, 0.0) == 5
 
