@@ -3,6 +3,7 @@
 An engine as the root of an application would count as an ingress too, and get an HTTP port and a 30 s drain of its own.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -29,9 +30,9 @@ def engine_name(model: str) -> str:
     return "Engine-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in model)
 
 
-def build(config: Config, served: list[Served]) -> Application:
-    """The application named `config.name`; nothing in it is secret."""
-    engines = [_engine(config, one) for one in served]
+def build(config: Config, served: list[Served], deployed: Collection[str] = ()) -> Application:
+    """The application named `config.name`; nothing in it is secret. `deployed`: names of those deployments that Serve has."""
+    engines = [_engine(config, one, deployed) for one in served]
     options = GatewayOptions(
         config=_for_gateways(config),
         specs=tuple(_front(one) for one in served),
@@ -71,7 +72,7 @@ def _front(served: Served) -> FrontSpec:
     )
 
 
-def _engine(config: Config, served: Served) -> Application:
+def _engine(config: Config, served: Served, deployed: Collection[str]) -> Application:
     settings = served.model.engine
     env = environment.engine(served.accelerator, settings, served.plugins)
     gpus = settings.tensor_parallel if served.accelerator == "cuda" else 0
@@ -86,10 +87,11 @@ def _engine(config: Config, served: Served) -> Application:
         host=config.engine_host,
         log_stats=settings.log_stats or config.telemetry.traces.endpoint is not None,
     )
+    name = engine_name(served.model.name)
     deployment: Any = serve.deployment(
         Engine,
-        name=engine_name(served.model.name),
-        **replicas(served.model, config),
+        name=name,
+        **replicas(served.model, config, exists=name in deployed),
         max_ongoing_requests=100,
         graceful_shutdown_timeout_s=config.gateway.drain_s + GRACE_S,
         health_check_period_s=2,

@@ -138,7 +138,9 @@ class Supervisor:
 
         from deployments.app import build
 
-        target = serve.RunTarget(target=build(config, served), name=config.name, route_prefix="/")
+        there = (await self._blocking(serve.status)).applications.get(config.name)
+        built = build(config, served, there.deployments if there else ())
+        target = serve.RunTarget(target=built, name=config.name, route_prefix="/")
         await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
 
     async def _reload_when_asked(self) -> None:

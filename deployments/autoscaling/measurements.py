@@ -2,7 +2,8 @@
 
 A gateway's queue is told by one engine at a time; while that engine changes, two may tell it, and the one that has seen more of its
 work arrive is right. Serve keeps old samples of names that are told no more: what was not told together with the engine's own last
-numbers does not count, and an engine that has told nothing for STALE_S neither.
+numbers does not count, and an engine that has told nothing for STALE_S neither. The reader's own clock says how long that is: those of
+hosts may be apart, and one that is behind must not make a busy engine look silent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from deployments.autoscaling.observation import EngineReading, Work
 
 ENGINE, GATEWAY = "engine", "gateway"
 OWN = EngineReading._fields
+FIRST = f"{ENGINE}.{OWN[0]}"
 STALE_S = 10.0
 QUEUE = ("requests", "oldest_s", "prompt", "completion", "came_prompt", "came_completion")
 
@@ -44,6 +46,10 @@ class Sample(Protocol):
     def value(self) -> float: ...
 
 
+Told = Mapping[str, Mapping[Any, Sequence[Sample]]]
+"""By name and replica, as Serve's raw_metrics."""
+
+
 def measurements(outlet: Any, slots: int) -> dict[str, float]:
     """Of an EngineOutlet."""
     load, speed = outlet.load, outlet.speed
@@ -54,18 +60,28 @@ def measurements(outlet: Any, slots: int) -> dict[str, float]:
     return told
 
 
-def read(
-    told: Mapping[str, Mapping[Any, Sequence[Sample]]], now: float
-) -> tuple[list[EngineReading], dict[str, QueueReading]]:
-    """`told` by name and replica, as Serve's raw_metrics: the engines' readings, and the queues by gateway. `now` and the
-    samples' times are of the wall clock, which hosts are expected to share to a few seconds.
-    """
+class Freshness:
+    """Of each replica that tells something: the time of its last sample, by its own clock, and since when we know that one."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[float, float]] = {}
+
+    def newest(self, told: Told, now: float) -> dict[Any, float]:
+        """The times of the last samples of those that are not silent. `now` in seconds, of a clock that does not run back."""
+        last = {replica: samples[-1].timestamp for replica, samples in told.get(FIRST, {}).items() if samples}
+        known = self._known
+        self._known = {
+            replica: known[replica] if replica in known and known[replica][0] == at else (at, now)
+            for replica, at in last.items()
+        }
+        return {replica: at for replica, (at, since) in self._known.items() if now - since <= STALE_S}
+
+
+def read(told: Told, newest: Mapping[Any, float]) -> tuple[list[EngineReading], dict[str, QueueReading]]:
+    """The readings of the replicas in `newest`, which tells the times of their last samples, and the queues by gateway."""
     engines: list[EngineReading] = []
     queues: dict[str, QueueReading] = {}
-    for replica, samples in told.get(f"{ENGINE}.{OWN[0]}", {}).items():
-        if not samples or samples[-1].timestamp < now - STALE_S:
-            continue
-        at = samples[-1].timestamp
+    for replica, at in newest.items():
         own = {name: _last(told, f"{ENGINE}.{name}", replica, at) for name in OWN}
         engines.append(EngineReading(**{name: value or 0 for name, value in own.items()}))  # type: ignore[arg-type]
         for gateway in _gateways(told):
@@ -83,6 +99,6 @@ def _gateways(told: Iterable[str]) -> set[str]:
     return {name.split(".")[1] for name in told if name.startswith(GATEWAY + ".")}
 
 
-def _last(told: Mapping[str, Mapping[Any, Sequence[Sample]]], name: str, replica: Any, at: float) -> float | None:
+def _last(told: Told, name: str, replica: Any, at: float) -> float | None:
     samples = told.get(name, {}).get(replica)
     return samples[-1].value if samples and samples[-1].timestamp == at else None

@@ -13,6 +13,28 @@ class Work(NamedTuple):
 
 NOTHING = Work()
 
+REASONS = (
+    "speed",
+    "forecast",
+    "season",
+    "backlog",
+    "use",
+    "cache",
+    "oldest",
+    "max_replicas",
+    "max_step",
+    "cooldown",
+    "panic",
+    "more",
+    "peak",
+    "early",
+    "silence",
+    "idle",
+    "asleep",
+    "woken",
+)
+"""What each reason of a decision begins with, before a colon: kinds that can be counted."""
+
 
 class EngineReading(NamedTuple):
     """One replica. `requests` in flight of at most `slots`, prompt tokens not yet prefilled, share of the KV cache in use; of
@@ -31,8 +53,9 @@ class EngineReading(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One model, over all gateways. `queue_requests` wait at gateways, `queue` is their work, `oldest_s` how long the first of
-    them has waited. `arrived` is all work that ever came (it only grows; less than before begins anew). `engines` are those
-    that serve; `target` is the number of replicas asked for so far, of which the missing ones are starting.
+    them has waited. `arrived` is all work that ever came (it only grows; less than before begins anew; None: nobody tells it at
+    the moment). `engines` are those that serve; `target` is the number of replicas asked for so far, of which the missing ones
+    are starting.
     """
 
     engines: tuple[EngineReading, ...]
@@ -40,7 +63,7 @@ class Observation:
     queue_requests: int = 0
     queue: Work = NOTHING
     oldest_s: float = 0.0
-    arrived: Work = NOTHING
+    arrived: Work | None = NOTHING
 
     @property
     def ready(self) -> int:
@@ -77,13 +100,15 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`since`: when the first observation was made, `at`: the last. `prompt_s` and `completion_s` price tokens in seconds of a
-    full replica, 0 while unknown. `peaks`: (until, needed) of the stabilization window, needs falling. `starts`: when each
-    replica that has not come yet was asked for (-inf: by others, some time ago). `target` is what was decided last.
+    """`since`: when the first observation was made, `at`: the last, `told_at`: the last that told what arrived. `prompt_s` and
+    `completion_s` price tokens in seconds of a full replica, 0 while unknown. `peaks`: (until, needed) of the stabilization window,
+    needs falling. `starts`: when each replica that has not come yet was asked for (-inf: by others, some time ago). `target` is
+    what was decided last.
     """
 
     since: float | None = None
     at: float | None = None
+    told_at: float | None = None
     arrived: Work = NOTHING
     prompt_s: float = 0.0
     completion_s: float = 0.0
@@ -102,7 +127,8 @@ class State:
 
 class Decision(NamedTuple):
     """`needed` is the number of replicas before bounds, steps and waiting; `backlog_s` seconds of work for those that are there;
-    `reasons` say in words what led to `target`; `startup_s` is what a new replica was taken to need until it serves.
+    `reasons` say in words what led to `target`, each after its kind (REASONS) and a colon; `startup_s` is what a new replica was
+    taken to need until it serves.
     """
 
     target: int

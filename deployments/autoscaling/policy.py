@@ -22,11 +22,13 @@ from gateway.config.autoscaling import Autoscaling
 
 FIRST_STARTUP_S = 60.0
 STARTUP_NEW = 0.5
+SLOWER, LONGEST_STARTUP_S = 4.0, 900.0
+"""What one start can teach at most, times what was known and at all: one that waits for a node says nothing of others."""
 PRICE_S = 60.0
 SPARE_S = 60.0
 """Starts as long as that keep two thirds of `spare` free: what comes within a short start waits for it."""
 FULL = 0.5
-"""Share of the slots in use from which a request that waits is taken to wait for one: gateways keep up to half in reserve."""
+"""Share of the slots in use from which a request that waits is taken to wait for one: gateways deal them out among themselves."""
 MOMENT_S = 1e-3
 TOLERANCE = 0.1
 """Part of a replica that is not worth one more."""
@@ -60,11 +62,13 @@ def _remember(seen: Observation, state: State, now: float, seconds: float, confi
     ahead_s = startup(state, config)
     prompt_s = _price(state.prompt_s, [engine.prompt_s for engine in seen.engines], seconds)
     completion_s = _price(state.completion_s, [engine.completion_s for engine in seen.engines], seconds)
-    prompt, completion = seen.arrived.prompt - state.arrived.prompt, seen.arrived.completion - state.arrived.completion
+    arrived = state.arrived if seen.arrived is None else seen.arrived
+    prompt, completion = arrived.prompt - state.arrived.prompt, arrived.completion - state.arrived.completion
     expected, seasonal = state.forecast, state.season
-    if seconds > 0 and prompt >= 0 and completion >= 0 and completion_s:
-        arrived = prompt * prompt_s + completion * completion_s
-        expected = forecast.observe(expected, arrived, seconds, now, ahead_s)
+    told_s = 0.0 if seen.arrived is None or state.told_at is None else now - state.told_at
+    if told_s > 0 and prompt >= 0 and completion >= 0 and completion_s:
+        work = prompt * prompt_s + completion * completion_s
+        expected = forecast.observe(expected, work, told_s, now, ahead_s)
         if config.season_s is not None:
             seasonal = season.observe(seasonal, expected.short, now, config.season_s)
     starts, startup_s = state.starts, state.startup_s
@@ -73,16 +77,18 @@ def _remember(seen: Observation, state: State, now: float, seconds: float, confi
     for _ in range(min(len(starts), max(0, seen.ready - state.ready))):
         took = now - starts[0]
         if math.isfinite(took):
+            took = min(took, SLOWER * ahead_s, LONGEST_STARTUP_S)
             startup_s = took if startup_s is None else startup_s + STARTUP_NEW * (took - startup_s)
         starts = starts[1:]
     missing = max(0, seen.target - seen.ready)
     starts = (-math.inf,) * (missing - len(starts)) + starts[:missing]
-    quiet = seen.idle and seen.arrived == state.arrived and state.ready >= seen.ready > 0
+    quiet = seen.idle and arrived == state.arrived and state.ready >= seen.ready > 0
     return replace(
         state,
         since=now if state.since is None else state.since,
         at=now,
-        arrived=seen.arrived,
+        told_at=state.told_at if seen.arrived is None else now,
+        arrived=arrived,
         prompt_s=prompt_s,
         completion_s=completion_s,
         forecast=expected,
@@ -112,18 +118,20 @@ def _needed(
     if not state.completion_s:
         waiting = float(seen.ready + 1) if seen.oldest_s > config.goal_s else float(seen.queue_requests > 0)
         reasons.append(
-            f"speed not known yet; {seen.queue_requests} requests wait, the oldest for {seen.oldest_s:.1f} s"
+            f"speed: not known yet; {seen.queue_requests} requests wait, the oldest for {seen.oldest_s:.1f} s"
         )
         return max(waiting, at_work, cached), 0.0
     margin = 1 + config.headroom * forecast.headroom(state.forecast)
     ahead = forecast.ahead(state.forecast, startup_s)
-    words = f"work for {ahead:.2f} replicas expected in {startup_s:.0f} s"
+    kind = "forecast"
     if config.season_s is not None:
         last = season.ahead(state.season, now, startup_s, config.season_s)
         if last is not None and last > ahead:
-            ahead, words = last, f"work for {last:.2f} replicas expected in {startup_s:.0f} s as one season ago"
+            ahead, kind = last, "season"
     needed = ahead * margin * room
-    reasons.append(f"{words}, with a margin of {margin * room - 1:.0%}: {needed:.2f} replicas")
+    reasons.append(
+        f"{kind}: work for {ahead:.2f} replicas in {startup_s:.0f} s, {needed:.2f} with a margin of {margin * room - 1:.0%}"
+    )
     prompts = seen.queue.prompt + sum(engine.waiting_tokens for engine in seen.engines)
     backlog = prompts * state.prompt_s + seen.queue.completion * state.completion_s
     backlog_s = backlog / max(1, seen.ready)
@@ -132,18 +140,18 @@ def _needed(
         left = max(0.0, backlog + forecast.arriving(state.forecast, startup_s) - done)
         late = left / (config.clear_s or config.goal_s + startup_s)
         needed += late
-        reasons.append(f"{backlog_s:.1f} s of backlog, {left:.1f} replica-seconds of it left then: {late:.2f} more")
+        reasons.append(f"backlog: {backlog_s:.1f} s of it, {left:.1f} replica-seconds left then, {late:.2f} more")
     slots = sum(engine.slots for engine in seen.engines)
     full = seen.oldest_s > config.goal_s and sum(engine.requests for engine in seen.engines) >= FULL * slots
     overdue = seen.ready + 1.0 if full else 0.0
     for need, what in (
-        (at_work, "engines' own use"),
-        (cached, "KV caches"),
-        (overdue, f"the oldest has waited for {seen.oldest_s:.1f} s at full engines"),
+        (at_work, "use: engines are at work"),
+        (cached, "cache: KV caches fill"),
+        (overdue, f"oldest: it has waited for {seen.oldest_s:.1f} s at full engines"),
     ):
         if need > needed:
             needed = need
-            reasons.append(f"{what}: {need:.2f} replicas")
+            reasons.append(f"{what}, {need:.2f} replicas")
     return needed, backlog_s
 
 
@@ -161,15 +169,18 @@ def _step(
     assert state.busy_at is not None
     panic, least = now < state.panic_until, max(config.min_replicas, 1)
     if seen.target == 0 and config.min_replicas == 0 and not seen.queue_requests:
-        reasons.append("asleep")
+        reasons.append("asleep: nobody waits")
         return 0, state
     idle = now - state.busy_at >= max(config.idle_s, MOMENT_S)
     spares = 0 if idle and config.min_replicas == 0 else config.warm_spares
-    want = min(config.max_replicas, max(least, math.ceil(needed - TOLERANCE) + spares))
+    want = max(least, math.ceil(needed - TOLERANCE) + spares)
+    if want > config.max_replicas:
+        reasons.append(f"max_replicas: {want} would be needed")
+        want = config.max_replicas
     if want > seen.target:
         return _up(seen.target, want, state, now, config, reasons, panic=panic)
     if seen.target == 1 and config.min_replicas == 0 and idle:
-        reasons.append(f"no request for {now - state.busy_at:.0f} s: to zero")
+        reasons.append(f"idle: no request for {now - state.busy_at:.0f} s, to zero")
         return 0, replace(state, down_at=now, starts=())
     most = min(seen.target, config.max_replicas)
     peak = state.peaks[0][1]
@@ -178,10 +189,10 @@ def _step(
     last = max(state.up_at or -math.inf, state.down_at or -math.inf)
     early = now - state.since < window(config, startup(state, config)) or now - last < config.down_cooldown_s
     if panic or early or not seen.ready:
-        why = "panic" if panic else "too early" if early else "no engine tells anything"
-        reasons.append(f"{why}: nothing goes")
+        why = "panic:" if panic else "early:" if early else "silence: no engine tells anything,"
+        reasons.append(f"{why} nothing goes")
         return most, state
-    reasons.append(f"{peak:.2f} replicas were the most needed of late: one goes")
+    reasons.append(f"peak: {peak:.2f} replicas were the most needed of late, one goes")
     return most - 1, replace(state, down_at=now, starts=state.starts[: max(0, most - 1 - seen.ready)])
 
 
@@ -189,9 +200,11 @@ def _up(
     target: int, want: int, state: State, now: float, config: Autoscaling, reasons: list[str], *, panic: bool
 ) -> tuple[int, State]:
     if not panic and target >= config.min_replicas:
-        want = min(want, target + config.max_step)
         if target and state.up_at is not None and now - state.up_at < config.up_cooldown_s:
-            reasons.append("the last ones were added a moment ago")
+            reasons.append("cooldown: the last ones were added a moment ago")
             return target, state
-    reasons.append(f"panic: {want - target} more at once" if panic else f"{want - target} more")
+        if want > target + config.max_step:
+            reasons.append(f"max_step: {want - target} would be added")
+            want = target + config.max_step
+    reasons.append(f"panic: {want - target} more at once" if panic else f"more: {want - target}")
     return want, replace(state, up_at=now, starts=(*state.starts, *(now,) * (want - target)))

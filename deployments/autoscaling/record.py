@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,24 @@ class Record:
         self._model = model
         self._changes: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._counts = {"up": 0, "down": 0}
+        self._given: dict[str, Counter[str]] = {}
         self._written_at = 0.0
 
     def changed(self, now: float, was: int, to: int, reasons: Sequence[str]) -> None:
         """Written down with the next `note`."""
-        self._counts["up" if to > was else "down"] += 1
+        direction = "up" if to > was else "down"
+        self._counts[direction] += 1
+        self._count(direction, reasons)
         self._changes.append({"at": now, "from": was, "to": to, "reasons": list(reasons)})
         self._written_at = 0.0
 
+    def _count(self, direction: str, reasons: Sequence[str]) -> None:
+        self._given.setdefault(direction, Counter()).update({reason.partition(":")[0] for reason in reasons})
+
     def note(self, now: float, seen: Observation, decision: Decision) -> None:
         """Now if something changed, else every few seconds."""
+        if decision.target == seen.target:
+            self._count("none", decision.reasons)
         if 0 <= now - self._written_at < EVERY_S:
             return
         self._written_at = now
@@ -46,6 +54,7 @@ class Record:
             "startup_s": round(decision.startup_s, 3),
             "reasons": list(decision.reasons),
             "decisions": self._counts,
+            "reasons_given": self._given,
             "changes": list(self._changes),
         }
         with contextlib.suppress(OSError):

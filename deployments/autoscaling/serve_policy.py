@@ -7,7 +7,9 @@ written to a file for `sluice status` and the gateways' metrics.
 """
 
 import logging
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.autoscaling import measurements
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 """Serve asks at every turn of its control loop; engines tell something new once a second."""
 
-WOKEN = "Serve started it, since a call waited: somebody asked the sleeping model"
+WOKEN = "woken: Serve started it, since a call waited: somebody asked the sleeping model"
 """Told once the policy is asked again, which is when that replica is about to serve."""
 
 log = logging.getLogger("ray.serve")
@@ -35,41 +37,57 @@ class ServePolicy:
     stabilization window has been watched again.
     """
 
-    def __init__(self, model: str, settings: dict[str, Any], folder: str) -> None:
+    def __init__(
+        self, model: str, settings: dict[str, Any], folder: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock` never runs back, unlike Serve's, which only dates what is told."""
         self._model = model
         self._config = Autoscaling.model_validate(settings)
         self._record = Record(folder, model)
         self._state = State()
         self._arrivals = Arrivals()
-        self._decided_at = 0.0
+        self._freshness = measurements.Freshness()
+        self._clock = clock
+        self._warned = False
+        self._decided_at = -math.inf
         self._target = 0
 
     def __call__(self, ctx: "AutoscalingContext") -> tuple[int, dict[str, Any]]:
-        now = ctx.current_time or 0.0
-        if self._decided_at and 0 <= now - self._decided_at < TICK_S:
+        now, date = self._clock(), ctx.current_time or 0.0
+        if now - self._decided_at < TICK_S:
             return self._target, {}
-        engines, queues = measurements.read(ctx.raw_metrics or {}, now)
+        told = ctx.raw_metrics or {}
+        engines, queues = measurements.read(told, self._freshness.newest(told, now))
         waiting = [queue.waiting for queue in queues.values()]
+        came = self._arrivals.total({name: queue.came for name, queue in queues.items()})
         seen = Observation(
             engines=tuple(engines),
             target=ctx.target_num_replicas,
             queue_requests=round(sum(queue.requests for queue in queues.values())),
             queue=Work(sum(work.prompt for work in waiting), sum(work.completion for work in waiting)),
             oldest_s=max((queue.oldest_s for queue in queues.values()), default=0.0),
-            arrived=self._arrivals.total({name: queue.came for name, queue in queues.items()}),
+            arrived=came if queues or not ctx.target_num_replicas else None,
         )
         if self._state.target == 0 < seen.target:
-            self._tell(now, 0, seen.target, (WOKEN,))
+            self._tell(date, 0, seen.target, (WOKEN,))
         decision = decide(seen, self._state, now, self._config)
+        self._warn(decision.startup_s)
         self._state, self._target, self._decided_at = decision.state, decision.target, now
         if decision.target != seen.target:
-            self._tell(now, seen.target, decision.target, decision.reasons)
-        self._record.note(now, seen, decision)
+            self._tell(date, seen.target, decision.target, decision.reasons)
+        self._record.note(date, seen, decision)
         return decision.target, {}
 
-    def _tell(self, now: float, was: int, to: int, reasons: Sequence[str]) -> None:
+    def _warn(self, startup_s: float) -> None:
+        kept_s = self._config.stabilization_s
+        if kept_s is not None and kept_s < startup_s and not self._warned:
+            self._warned = True
+            said = "Sluice autoscaling of %s: stabilization_s (%.0f s) is shorter than a start (%.0f s)"
+            log.warning(said, self._model, kept_s, startup_s)
+
+    def _tell(self, date: float, was: int, to: int, reasons: Sequence[str]) -> None:
         log.info("Sluice autoscaling of %s: %d -> %d replicas: %s", self._model, was, to, "; ".join(reasons))
-        self._record.changed(now, was, to, reasons)
+        self._record.changed(date, was, to, reasons)
 
 
 class Arrivals:
@@ -90,8 +108,10 @@ class Arrivals:
         return self._total
 
 
-def replicas(model: Model, config: Config) -> dict[str, Any]:
-    """Options of the engine deployment: a number of replicas, or Serve's autoscaling with this policy."""
+def replicas(model: Model, config: Config, *, exists: bool = False) -> dict[str, Any]:
+    """Options of the engine deployment: a number of replicas, or Serve's autoscaling with this policy. One that `exists` already is
+    told of no first number of replicas: Serve would go to it at once, whatever is at work, since the settings are others.
+    """
     settings = model.autoscaling
     if settings is None:
         return {"num_replicas": model.replicas}
@@ -99,7 +119,7 @@ def replicas(model: Model, config: Config) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
-            "initial_replicas": settings.initial_replicas,
+            "initial_replicas": None if exists else settings.initial_replicas,
             "metrics_interval_s": 1.0,
             "look_back_period_s": 5.0,
             "upscale_delay_s": 0.0,

@@ -30,7 +30,7 @@ class Speed(NamedTuple):
 
 
 class Throughput:
-    """One per engine; `slots` is its largest batch. Times are seconds of one clock."""
+    """One per engine; `slots` are the sequences of a full one. Times are seconds of one clock."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots

@@ -56,3 +56,13 @@ class ScalingMetrics(Collector):
             for direction in ("up", "down"):
                 decisions.add_metric([model, direction], record.get("decisions", {}).get(direction, 0))
         yield decisions
+        reasons = CounterMetricFamily(
+            "sluice_autoscaling_reasons",
+            "Decisions, one a second, by each kind of their reasons; direction none leaves the number as it is.",
+            labels=["model", "direction", "reason"],
+        )
+        for model, record in records.items():
+            for direction, given in record.get("reasons_given", {}).items():
+                for reason, number in given.items():
+                    reasons.add_metric([model, direction, reason], number)
+        yield reasons

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 from importlib.metadata import requires
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,6 +130,32 @@ def test_a_deployment_has_another_version_only_if_its_own_settings_are_others() 
     assert versions(replicas=3, surge=False) == first
     changed = versions(engine={"max_num_seqs": 7})
     assert {name for name in first if changed[name] != first[name]} == {"Engine-m"}
+
+
+def test_changed_settings_leave_as_many_replicas_as_there_are_whatever_the_first_number_was() -> None:
+    """Serve goes to `initial_replicas` whenever anything of a deployment has changed: with 8 busy ones, to a cut of all but one."""
+    from ray.serve._private.autoscaling_state import DeploymentAutoscalingState
+    from ray.serve._private.build_app import build_app
+    from ray.serve._private.common import DeploymentID
+
+    from deployments.app import build
+    from deployments.preflight import resolve
+
+    model = {"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}
+    state, targets = DeploymentAutoscalingState(DeploymentID("Engine-m", "sluice")), list[int]()
+    for goal_s, deployed, running in ((2.0, (), 0), (3.0, ("Gateway", "Engine-m"), 8)):
+        scaling = {"max_replicas": 9, "initial_replicas": 2, "goal_s": goal_s}
+        config = Config.model_validate({"models": [model | {"autoscaling": scaling}]})
+        built = build_app(build(config, resolve(config, "test"), deployed), name="sluice")
+        (engine,) = (one for one in built.deployments if one.name == "Engine-m")
+        info = SimpleNamespace(
+            deployment_config=engine._deployment_config,
+            config_changed=lambda _other: True,
+            target_capacity=None,
+            target_capacity_direction=None,
+        )
+        targets.append(state.register(info, running))
+    assert targets == [2, 8]
 
 
 def test_a_deployment_that_begins_to_scale_is_another_version_and_one_that_scales_otherwise_is_not() -> None:

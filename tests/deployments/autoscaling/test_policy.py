@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployments.autoscaling.observation import EngineReading, Observation, State, Work
+from deployments.autoscaling.observation import REASONS, EngineReading, Observation, State, Work
 from deployments.autoscaling.policy import TOLERANCE, decide, startup, window
 from gateway.config.autoscaling import Autoscaling
 
@@ -79,7 +79,7 @@ def test_work_at_the_gateway_scales_up_though_the_engines_queues_are_short():
     assert run.target == 1
     run.step(0.9, queue=Work(0.0, 30 / COMPLETION_S), queue_requests=30, oldest_s=3.0)
     assert run.target > 1
-    assert any("30.0 s of backlog" in reason for reason in run.reasons), run.reasons
+    assert any("backlog: 30.0 s of it" in reason for reason in run.reasons), run.reasons
 
 
 def test_one_that_waits_too_long_for_a_slot_scales_up_however_little_it_asks_for():
@@ -93,7 +93,7 @@ def test_one_that_waits_too_long_for_a_slot_scales_up_however_little_it_asks_for
     assert decide(seen, run.state, run.now, EASY).target == 1, "not yet"
     decision = decide(replace(seen, oldest_s=EASY.goal_s + 0.1), run.state, run.now, EASY)
     assert decision.target == 2
-    assert any("the oldest has waited" in reason for reason in decision.reasons)
+    assert any("oldest: it has waited" in reason for reason in decision.reasons)
     again = decide(replace(seen, target=2, oldest_s=9.0), decision.state, run.now + 1, EASY)
     assert again.target == 2, "the one that is coming is not asked for twice"
     free = replace(seen, engines=engines(1, use=0.3, requests=4), oldest_s=60.0)
@@ -170,6 +170,16 @@ def test_steps_are_limited_but_not_in_a_panic():
     assert min(held) == panic.config.max_replicas or min(held) >= 4, "and nothing goes for a while after"
 
 
+def test_bounds_that_hold_a_decision_back_are_among_its_reasons():
+    run = Run(EASY.model_copy(update={"max_step": 1, "max_replicas": 3}))
+    given = []
+    for _ in range(60):
+        run.step(6.0)
+        given.append({reason.partition(":")[0] for reason in run.reasons})
+    assert ["max_step" in kinds for kinds in given if "more" in kinds] == [True, False]
+    assert "max_replicas" in given[-1], "though nothing changes"
+
+
 def test_up_again_only_after_the_cooldown():
     run = Run(EASY.model_copy(update={"up_cooldown_s": 20.0, "max_step": 1}), target=1, startup_s=1)
     targets = run.steps(60, 6.0)
@@ -211,6 +221,19 @@ def test_the_start_up_time_is_measured():
     assert startup(run.state, run.config) == 60
     run.steps(60, 2.8)
     assert startup(run.state, run.config) == pytest.approx(17, abs=1)
+
+
+@pytest.mark.parametrize("known", [None, 20.0])
+def test_replicas_that_wait_an_hour_for_a_node_do_not_make_every_start_an_hour_long(known):
+    run = Run(EASY.model_copy(update={"startup_s": None}))
+    run.state = replace(run.state, startup_s=known)
+    run.steps(30, 0.9)
+    run.state, run.target = replace(run.state, starts=(run.now, run.now)), 3
+    run.now += 3600
+    run.ready = 3
+    run.step(2.5)
+    assert startup(run.state, run.config) <= 4 * (known or 60)
+    assert not run.state.starts
 
 
 def test_the_start_up_time_is_measured_of_the_replica_that_serve_starts_from_zero_too():
@@ -285,6 +308,7 @@ def test_whatever_it_sees(config, looks):
         assert config.min_replicas <= decision.target <= config.max_replicas
         assert math.isfinite(decision.needed)
         assert decision.needed >= 0
+        assert {reason.partition(": ")[0] for reason in decision.reasons} <= set(REASONS)
         assert decision.reasons
         width = window(config, startup(decision.state, config))
         peaks = [(until, needed) for until, needed in peaks if until > now] + [(now + width, decision.needed)]

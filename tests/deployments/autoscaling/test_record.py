@@ -1,5 +1,7 @@
 """The file of each model: its own, whatever its name, and gone once nobody scales the model."""
 
+from prometheus_client import CollectorRegistry
+
 from deployments.autoscaling.observation import Decision, EngineReading, Observation, State
 from deployments.autoscaling.record import Record, keep
 from gateway.telemetry import scaling_metrics
@@ -21,6 +23,23 @@ def test_names_that_differ_in_punctuation_only_do_not_share_a_file(tmp_path):
         "../b": 3,
         "%2F": 4,
     }
+
+
+def test_the_reasons_of_changes_and_of_what_stays_are_counted_by_kind(tmp_path):
+    record = Record(str(tmp_path), "m")
+    for at in range(3):
+        seen = Observation((EngineReading(1, 4),), 2)
+        stays = Decision(2, State(), ("forecast: work for 2", "max_replicas: 4 would be needed"), 4.0, 0.0, 10.0)
+        record.note(1000.0 + 10 * at, seen, stays)
+    reasons = ("backlog: 9 s of it", "more: 1")
+    record.changed(1040.0, 2, 3, reasons)
+    record.note(1040.0, Observation((EngineReading(1, 4),), 2), Decision(3, State(), reasons, 3.0, 9.0, 10.0))
+    registry = CollectorRegistry()
+    scaling_metrics.ScalingMetrics(registry, tmp_path, frozenset({"m"}))
+    name = "sluice_autoscaling_reasons_total"
+    for direction, reason, times in (("none", "max_replicas", 3), ("up", "backlog", 1), ("up", "forecast", None)):
+        labels = {"model": "m", "direction": direction, "reason": reason}
+        assert registry.get_sample_value(name, labels) == times
 
 
 def test_of_a_model_that_is_not_scaled_any_more_nothing_is_told(tmp_path):

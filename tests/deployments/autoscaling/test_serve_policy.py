@@ -12,15 +12,18 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext, AutoscalingP
 from deployments.autoscaling import measurements
 from deployments.autoscaling.observation import Work
 from deployments.autoscaling.serve_policy import Arrivals, ServePolicy, replicas
+from deployments.engine import Engine
+from deployments.preflight import resolve
 from gateway.config import Config
 from gateway.pool import wire
 from loadtests.simulation.scaling.policies import RayServe, scaled
 
+MODEL = {"name": "demo", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}
+
 
 def config(folder, **scaling) -> Config:
-    model = {"name": "demo", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}
     return Config.model_validate(
-        {"state_dir": str(folder), "models": [model | {"autoscaling": {"max_replicas": 5} | scaling}]}
+        {"state_dir": str(folder), "models": [MODEL | {"autoscaling": {"max_replicas": 5} | scaling}]}
     )
 
 
@@ -39,8 +42,24 @@ def samples(**by_replica) -> dict:
     return held
 
 
+def read(held: dict) -> tuple:
+    return measurements.read(held, measurements.Freshness().newest(held, 0.0))
+
+
 def queue(gateway: str, requests: int, came: float) -> wire.Queue:
     return wire.Queue(gateway, requests, 1.5, 10.0 * requests, 20.0 * requests, came, came)
+
+
+async def test_an_engine_that_one_tenant_fills_is_full_though_its_reserve_is_free():
+    """64 sequences for one tenant alone, of 80 that the engine could run."""
+    made = Config.model_validate(
+        {"models": [MODEL | {"engine": {"max_num_seqs": 64}}], "gateway": {"admission": {"reserve": 0.2}}}
+    )
+    (served,) = resolve(made, "test")
+    assert served.sequences == 80
+    engine = SimpleNamespace(_outlet=outlet(requests=64), _options=SimpleNamespace(served=served))
+    told = await Engine.record_autoscaling_stats(engine)
+    assert told["engine.requests"] == told["engine.slots"]
 
 
 def test_two_gateways_told_by_different_engines_both_count():
@@ -48,7 +67,7 @@ def test_two_gateways_told_by_different_engines_both_count():
         a=[(1.0, measurements.measurements(outlet(queue("g1", 3, 100)), 64))],
         b=[(1.3, measurements.measurements(outlet(queue("g2", 4, 50)), 64))],
     )
-    engines, queues = measurements.read(held, 2.0)
+    engines, queues = read(held)
     assert [engine.slots for engine in engines] == [64, 64]
     assert {name: reading.requests for name, reading in queues.items()} == {"g1": 3, "g2": 4}
     assert queues["g2"].waiting == Work(40.0, 80.0)
@@ -59,7 +78,7 @@ def test_a_gateway_that_changes_its_engine_counts_once_and_by_its_newest_word():
         a=[(1.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64))],
         b=[(1.1, measurements.measurements(outlet(queue("g1", 2, 160)), 64))],
     )
-    _, queues = measurements.read(held, 2.0)
+    _, queues = read(held)
     assert queues["g1"].requests == 2
 
 
@@ -68,20 +87,30 @@ def test_a_gateway_that_is_gone_is_forgotten_though_serve_keeps_its_samples():
         (1.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64)),
         (2.0, measurements.measurements(outlet(), 64)),
     ]
-    engines, queues = measurements.read(samples(a=told), 2.5)
+    engines, queues = read(samples(a=told))
     assert len(engines) == 1
     assert queues == {}
 
 
 def test_an_engine_that_tells_nothing_any_more_counts_no_more_nor_does_the_queue_that_it_was_told():
-    held = samples(
-        a=[(100.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64))],
-        b=[(105.0, measurements.measurements(outlet(), 64))],
-    )
-    engines, queues = measurements.read(held, 109.0)
-    assert (len(engines), list(queues)) == (2, ["g1"])
-    engines, queues = measurements.read(held, 111.0)
-    assert (len(engines), queues) == (1, {})
+    silent = [(100.0, measurements.measurements(outlet(queue("g1", 9, 100)), 64))]
+    fresh, there = measurements.Freshness(), []
+    for now in range(0, 20, 2):
+        held = samples(a=silent, b=[(100.0 + now, measurements.measurements(outlet(), 64))])
+        engines, queues = measurements.read(held, fresh.newest(held, float(now)))
+        there.append((len(engines), len(queues)))
+    assert there == [(2, 1)] * 6 + [(1, 0)] * 4
+
+
+@pytest.mark.parametrize("apart", [-3600.0, -11.0, 3600.0])
+def test_an_engine_whose_host_has_another_time_counts_as_long_as_it_tells_something_new(apart, tmp_path):
+    made = config(tmp_path)
+    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+    for now in range(30):
+        told = [(1.7e9 + now + apart, measurements.measurements(outlet(queue("g", 2, 9.0 * now)), 64))]
+        policy(SimpleNamespace(current_time=1.7e9 + now, raw_metrics=samples(a=told), target_num_replicas=1))
+    record = json.loads((tmp_path / "demo.json").read_text())
+    assert record["ready"] == 1
 
 
 def test_arrivals_only_grow_whichever_gateways_come_and_go():
@@ -116,12 +145,18 @@ def context(given: AutoscalingConfig, held: dict, ready: int, target: int, now: 
 
 @pytest.fixture
 def served(tmp_path):
-    """Serve's own configuration, and our policy as Serve makes and wraps it."""
+    """Serve's own configuration, and our policy as Serve makes and wraps it; its clock goes as Serve's does."""
     made = config(tmp_path, min_replicas=0, stabilization_s=5, down_cooldown_s=0, startup_s=5)
     given = AutoscalingConfig.model_validate(replicas(made.models[0], made)["autoscaling_config"])
     assert isinstance(given.policy, AutoscalingPolicy)
-    policy = given.policy.get_policy()(**given.policy.policy_kwargs)
-    return given, _apply_autoscaling_config(policy), made.autoscaling_folder / "demo.json"
+    times = [0.0]
+    policy = _apply_autoscaling_config(given.policy.get_policy()(**given.policy.policy_kwargs, clock=lambda: times[-1]))
+
+    def asked(ctx: AutoscalingContext) -> tuple[int, dict]:
+        times.append(ctx.current_time)
+        return policy(ctx)
+
+    return given, asked, made.autoscaling_folder / "demo.json"
 
 
 def test_a_full_gateway_queue_with_short_engine_queues_scales_up_at_once_and_says_why(served, caplog):
@@ -135,7 +170,7 @@ def test_a_full_gateway_queue_with_short_engine_queues_scales_up_at_once_and_say
         held = samples(a=[(120.0, measurements.measurements(outlet(queue("g", 400, 9000.0), requests=1), 64))])
         target, _ = policy(context(given, held, 1, 1, 120.0))
     assert target > 1
-    assert "s of backlog" in caplog.text
+    assert "backlog: " in caplog.text
     told = json.loads(record.read_text())
     assert (told["target"], told["changes"][-1]["from"], told["startup_s"]) == (target, 1, 5)
     assert any("backlog" in reason for reason in told["changes"][-1]["reasons"])
@@ -166,15 +201,62 @@ def test_down_to_zero_and_up_by_the_call_that_waits_which_is_told_too(served, ca
     assert policy(context(settings, {}, 0, 0, now + 10, requests=1.0))[0] == 1
     with caplog.at_level("INFO", "ray.serve"):
         assert policy(context(settings, {}, 1, 1, now + 22))[0] == 1
-    assert "0 -> 1 replicas: Serve started it" in caplog.text
+    assert "0 -> 1 replicas: woken: Serve started it" in caplog.text
     told = json.loads(record.read_text())
     assert [(change["from"], change["to"]) for change in told["changes"]] == [(1, 0), (0, 1)]
     assert told["decisions"] == {"up": 1, "down": 1}
 
 
+@pytest.mark.parametrize("load", [0.3, 0.5])
+def test_what_came_while_no_engine_told_anything_came_in_all_of_that_time(load, tmp_path):
+    """A minute of one engine's work or less waits when the first one serves: that is no load of a minute's work a second."""
+    made = config(tmp_path, min_replicas=0, max_replicas=32, startup_s=60, idle_s=5)
+    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+    now, came, target = 1000.0, 0.0, 1
+
+    def ask(waiting: float, use: float, *, told: bool = True) -> int:
+        queue_ = wire.Queue("g", 30 if waiting else 0, 60.0 if waiting else 0.0, 0.0, waiting, 0.0, came)
+        numbers = measurements.measurements(outlet(queue_, requests=int(10 * use)), 64) | {"engine.use": use}
+        held = samples(a=[(now, numbers)]) if told else {}
+        return policy(SimpleNamespace(current_time=now, raw_metrics=held, target_num_replicas=target))[0]
+
+    for _ in range(200):
+        now, came = now + 1, came + load / 0.01
+        target = ask(0.0, load)
+    while target:
+        now += 1
+        target = ask(0.0, 0.0)
+    now += 1
+    assert ask(0.0, 0.0, told=False) == 0
+    now, came, target = now + 60, came + 60 * load / 0.01, 1
+    assert ask(0.0, 0.0, told=False) == 1, "it is there, and has told nothing"
+    now += 1
+    assert ask(60 * load / 0.01, 0.0) == 1
+
+
+def test_a_wall_clock_that_is_set_back_keeps_nothing_from_being_added(tmp_path):
+    made = config(tmp_path, min_replicas=1, startup_s=5, panic_s=600, max_step=1)
+    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+    targets, now, date = [1], 500.0, 1.7e9
+    for second in range(6):
+        now, date = now + 1, date + 1 if second != 3 else date - 60
+        told = [(date, measurements.measurements(outlet(queue("g", 900 if second else 0, 5e4)), 64))]
+        ctx = SimpleNamespace(current_time=date, raw_metrics=samples(a=told), target_num_replicas=targets[-1])
+        targets.append(policy(ctx)[0])
+    assert targets == [1, 1, 2, 3, 4, 5, 5]
+
+
+@pytest.mark.parametrize(("kept_s", "warned"), [(20.0, 1), (30.0, 0), (None, 0)])
+def test_a_window_shorter_than_a_start_is_warned_of_once(kept_s, warned, tmp_path, caplog):
+    made = config(tmp_path, startup_s=30, stabilization_s=kept_s)
+    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+    for now in range(3):
+        policy(SimpleNamespace(current_time=now, raw_metrics={}, target_num_replicas=1))
+    assert len(caplog.records) == warned
+
+
 def test_a_number_of_replicas_is_told_to_serve_as_it_is(tmp_path):
-    model = {"name": "demo", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}, "replicas": 3}
-    made = Config.model_validate({"state_dir": str(tmp_path), "models": [model]})
+    made = Config.model_validate({"state_dir": str(tmp_path), "models": [MODEL | {"replicas": 3}]})
     assert replicas(made.models[0], made) == {"num_replicas": 3}
     assert ServePolicy.__module__ == "deployments.autoscaling.serve_policy"
 
