@@ -2,8 +2,8 @@
 
 A gateway's queue is told by one engine at a time; while that engine changes, two may tell it, and the one that has seen more of its
 work arrive is right. Serve keeps old samples of names that are told no more: what was not told together with the engine's own last
-numbers does not count, and an engine that has told nothing for STALE_S neither. The reader's own clock says how long that is: those of
-hosts may be apart, and one that is behind must not make a busy engine look silent.
+numbers does not count, and an engine that has told nothing for STALE_S neither. The reader's own clock says how long that is: hosts
+may be apart, and one whose clock is behind must not look silent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
