@@ -65,26 +65,36 @@ class SizedBody:
         return taken
 
 
+FIELDS = frozenset({b"data", b"event", b"id", b"retry", b""})
+"""What a line of an event begins with; a comment begins with its colon."""
+
+
 class EventSplitter:
     """Splits a body into the payloads (`data:` lines joined) of its events. Comments are skipped; a CR never ends a line alone."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_rest", "_strange")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = self._strange = b""
+
+    @property
+    def surplus(self) -> bytes:
+        """What belongs to no event: a line that is no field of one, or what has come after the last empty line."""
+        return self._strange or self._rest
 
     def feed(self, piece: bytes) -> list[bytes]:
         if b"\r" in piece:
             piece = piece.replace(b"\r", b"")
         *blocks, self._rest = (self._rest + piece if self._rest else piece).split(b"\n\n")
-        return [payload for block in blocks if (payload := _payload(block)) is not None]
+        return [payload for block in blocks if (payload := self._payload(block)) is not None]
 
-
-def _payload(block: bytes) -> bytes | None:
-    if block.startswith(b"data: ") and b"\n" not in block:
-        return block[6:]
-    lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines) if lines else None
+    def _payload(self, block: bytes) -> bytes | None:
+        if block.startswith(b"data: ") and b"\n" not in block:
+            return block[6:]
+        lines = block.split(b"\n")
+        self._strange = self._strange or next((line for line in lines if line.partition(b":")[0] not in FIELDS), b"")
+        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+        return b"\n".join(data) if data else None
 
 
 def read_head(head: bytes) -> tuple[int, dict[bytes, bytes]]:

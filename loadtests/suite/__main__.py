@@ -20,7 +20,7 @@ from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
 from loadtests.servers import Server, start_sluice
-from loadtests.suite.gate import Objectives, comparable, judge, read_objectives
+from loadtests.suite.gate import Figures, Objectives, judge, read_objectives
 from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
 from loadtests.suite.presets import ARRIVALS, PRESETS, SLO, SLO_OF, Preset
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--trace-speed", type=float, help="replay so many times faster")
     root.add_argument("--trace-scale", type=float, help="divide the trace's token counts by this")
     root.add_argument("--workers", type=int, default=0, help="Locust worker processes (default: one process for all)")
+    root.add_argument("--same-texts", choices=("yes", "no"), help="greedy texts must be equal (default: on CPU)")
     root.add_argument("--seed", type=int, default=1)
     return root
 
@@ -80,13 +81,21 @@ def start(base: Path, folder: Path) -> tuple[Server, Target]:
     file = folder / "base.yaml"
     file.write_text(yaml.safe_dump(prepared(yaml.safe_load(base.read_text(encoding="utf-8")))), encoding="utf-8")
     server = start_sluice(file, folder / "sluice", haproxy=False)
-    running = folder / "sluice" / "sluice.yaml"
+    try:
+        return server, _target(server, folder / "sluice" / "sluice.yaml")
+    except BaseException:
+        server.stop()
+        raise
+
+
+def _target(server: Server, running: Path) -> Target:
+    """`running`: the configuration that it runs with."""
     management = load(running).gateway.management
     metered, extractor = (
         _key(running, "--tenant", name, *tier)
         for name, tier in {"metered": ("--tier", "metered"), "extractor": ()}.items()
     )
-    target = Target(
+    return Target(
         url=f"http://127.0.0.1:{server.ports['own']}",
         management=f"http://{management.host}:{management.port}",
         model=server.model,
@@ -98,7 +107,6 @@ def start(base: Path, folder: Path) -> tuple[Server, Target]:
         budgeted=True,
         lasting=not any(model["autoscaling"] for model in server.settings["models"]),
     )
-    return server, target
 
 
 def _key(config: Path, *options: str) -> str:
@@ -126,7 +134,8 @@ def results_of(
     run = finding.run
     measures = measure(run.records, run.end - run.begin, objectives.good)
     memory = growth(finding.samples)
-    values = measures.values() | ({"memory_growth_mib": memory[0].growth_mib} if memory else {})
+    grown = {"memory_growth_mib": memory[0].growth_mib} if memory else {}
+    figures = Figures(measures.values() | finding.unloaded.values | grown, finding.unloaded.calibration_ms)
     accelerator = quantization.installed()
     like = {
         "options": without_paths(msgspec.structs.asdict(preset), {str(ROOT): "."}),
@@ -146,14 +155,12 @@ def results_of(
         versions=versions(),
         config=target.config,
         **like,
-        unloaded=finding.unloaded,
-        comparable=comparable(values, finding.unloaded),
+        figures=figures,
         measures=measures,
-        verdicts=judge(
-            objectives, values, finding.unloaded, baseline[1] if baseline else None, required(objectives, preset)
-        ),
+        verdicts=judge(objectives, figures, baseline[1] if baseline else None, required(objectives, preset)),
         memory=memory,
         faults=finding.faults,
+        notes=finding.notes,
         ramp=ramp,
         knee=knee(ramp),
         baseline=baseline[0] if baseline else None,
@@ -178,7 +185,8 @@ def main() -> None:
         say("starting Sluice")
         server, target = start(arguments.config, folder)
         try:
-            finding = perform(target, preset, arguments.seed, folder, processes=arguments.workers, say=say)
+            more = ["--same-texts", arguments.same_texts or ("yes" if quantization.installed() == "cpu" else "no")]
+            finding = perform(target, preset, arguments.seed, folder, processes=arguments.workers, more=more, say=say)
         finally:
             server.stop()
         results = msgspec.structs.replace(

@@ -5,16 +5,46 @@ Nothing is decoded while a stream runs; what came and when goes into an Exchange
 
 import re
 import socket
+import ssl
 import time
 from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
 
 from loadtests.client import Exchange
 from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, read_head
 
 PIECE = 1 << 16
+DONE = b"[DONE]"
 CLOSED_S = 1.0
 """Within this time a connection that the server closed while it was idle says so."""
 _QUEUE = re.compile(rb"queue;dur=([0-9.]+)")
+
+
+class AddressError(ValueError):
+    """A URL that no load can be sent to, or an authority that cannot be read; the message says which."""
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+@cache
+def address(url: str, authority: str = "") -> Address:
+    """Where an http:// or https:// URL leads. Certificates are verified: against the PEM file `authority`, or else against the
+    system's authorities. Raises AddressError.
+    """
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise AddressError(f"{url!r}: neither http:// nor https://")
+        tls = ssl.create_default_context(cafile=authority or None) if parts.scheme == "https" else None
+        return Address(parts.hostname, parts.port or (443 if tls else 80), tls)
+    except OSError as exc:
+        raise AddressError(f"{authority}: {exc}") from exc
 
 
 @dataclass(frozen=True)
@@ -28,9 +58,9 @@ class Leave:
 class Connection:
     """One request at a time. What goes wrong is told by `Exchange.error`, never raised."""
 
-    def __init__(self, host: str, port: int, stall_s: float) -> None:
+    def __init__(self, address: Address, stall_s: float) -> None:
         """`stall_s`: how long the server may be silent."""
-        self._address, self._stall_s = (host, port), stall_s
+        self._address, self._stall_s = address, stall_s
         self._socket: socket.socket | None = None
 
     @property
@@ -49,7 +79,7 @@ class Connection:
         try:
             try:
                 self._converse(payload, exchange, leave)
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLEOFError):
                 # A server may close an idle connection at any time. Silence is something else: the request may be at work.
                 if not reused or exchange.status or time.perf_counter() - exchange.sent > CLOSED_S:
                     raise
@@ -65,8 +95,7 @@ class Connection:
 
     def _converse(self, payload: bytes, exchange: Exchange, leave: Leave | None) -> None:
         if self._socket is None:
-            self._socket = socket.create_connection(self._address, timeout=self._stall_s)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = self._connect()
         sock = self._socket
         sock.sendall(payload)
         if leave is not None and not leave.events:
@@ -83,6 +112,12 @@ class Connection:
         exchange.ended = time.perf_counter()
         exchange.error = body.problem
 
+    def _connect(self) -> socket.socket:
+        to = self._address
+        plain = socket.create_connection((to.host, to.port), timeout=self._stall_s)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return plain if to.tls is None else to.tls.wrap_socket(plain, server_hostname=to.host)
+
 
 class _Body:
     """Puts the body's pieces where they belong."""
@@ -92,6 +127,7 @@ class _Body:
         self._reader = body_reader(exchange.headers)
         is_stream = exchange.headers.get(b"content-type", b"").startswith(b"text/event-stream")
         self._splitter = EventSplitter() if is_stream else None
+        self._over, self._late = False, b""
 
     def take(self, data: bytes) -> bool:
         """True once the body has ended."""
@@ -103,7 +139,12 @@ class _Body:
             if piece.startswith(b":") and (found := _QUEUE.search(piece)):
                 # A stream that was begun before its wait was over is told of it by a comment instead of the header.
                 exchange.headers[b"server-timing"] = found[0]
+            over = self._over
             events = self._splitter.feed(piece)
+            self._over = over or (bool(events) and events[-1] == DONE)
+            # A network may have cut the last event's bytes anywhere.
+            if over or (self._over and not DONE.endswith(piece.rstrip()[-len(DONE) :])):
+                self._late = piece
             exchange.events += events
             exchange.arrivals += [time.perf_counter()] * len(events)
         return self._reader.done
@@ -114,8 +155,12 @@ class _Body:
 
     @property
     def problem(self) -> str:
-        surplus = isinstance(self._reader, ChunkedBody) and self._reader.done and self._reader.rest
-        return "bytes after the end of the answer" if surplus else ""
+        if isinstance(self._reader, ChunkedBody) and self._reader.done and self._reader.rest:
+            return "bytes after the end of the answer"
+        ended = self._reader.done or self.until_close
+        if ended and self._splitter is not None and (surplus := self._splitter.surplus or self._late):
+            return f"bytes that are no event: {surplus[:60]!r}"
+        return ""
 
 
 def _read_head(sock: socket.socket, exchange: Exchange) -> bytes:

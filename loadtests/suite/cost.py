@@ -10,7 +10,7 @@ import time
 import gevent
 from gevent import monkey
 
-from loadtests.suite.client import Connection
+from loadtests.suite.client import Address, Connection
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
 
@@ -89,7 +89,7 @@ def load(port: int, streams: int, seconds: float) -> tuple[int, float, float, se
     problems: set[str] = set()
 
     def client() -> int:
-        tokens, connection = 0, Connection(HOST, port, STALL_S)
+        tokens, connection = 0, Connection(Address(HOST, port), STALL_S)
         while time.perf_counter() - begun < seconds:
             answer = read_answer(connection.ask(payload), PLAN)
             tokens += answer.tokens

@@ -1,15 +1,16 @@
 """Objectives from a YAML file, and whether a run met them: one line for each."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from loadtests.suite.measures import Good
 
-LATENCIES = ("ttft_p99_ms", "inter_token_p99_ms")
-NAMES = (*LATENCIES, "error_rate", "goodput", "lag_p99_ms", "tool_calls", "memory_growth_mib")
+LATENCIES = ("ttft_p99_ms", "inter_token_p99_ms", "unloaded_ttft_ms", "unloaded_inter_token_ms")
+THROUGHPUT = "throughput"
+NAMES = (*LATENCIES, THROUGHPUT, "error_rate", "goodput", "lag_p99_ms", "tool_calls", "memory_growth_mib")
 
 
 class ObjectivesError(ValueError):
@@ -17,10 +18,7 @@ class ObjectivesError(ValueError):
 
 
 class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A bound on the figure itself and one on its ratio to the baseline's (for `at_least`, the ratio's lower bound).
-
-    Latencies are compared with the baseline as multiples of the same run's unloaded latency, since machines differ.
-    """
+    """A bound on the figure itself and one on its ratio to the baseline's (for `at_least`, the ratio's lower bound)."""
 
     at_most: float | None = None
     at_least: float | None = None
@@ -32,6 +30,25 @@ class Objectives(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     objectives: dict[str, Objective]
 
 
+class Figures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one run measured, by the names of objectives. `calibration_ms`: what the fixed work took there; None: unknown."""
+
+    values: dict[str, float]
+    calibration_ms: float | None = None
+
+    def ratio_to(self, then: "Figures", name: str) -> float | None:
+        """As if both machines were equally fast; None if either has no such figure, or no calibration where it takes one."""
+        mine, theirs = self.values.get(name), then.values.get(name)
+        if mine is None or not theirs:
+            return None
+        if name not in LATENCIES and name != THROUGHPUT:
+            return mine / theirs
+        if not self.calibration_ms or not then.calibration_ms:
+            return None
+        slower = self.calibration_ms / then.calibration_ms
+        return mine / theirs * slower if name == THROUGHPUT else mine / theirs / slower
+
+
 class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`value` is None where the run did not measure it, which fails what is `required`; `ratio` is None where there is nothing to
     compare with.
@@ -41,7 +58,6 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: float | None
     objective: Objective
     baseline: float | None = None
-    multiple: float | None = None
     ratio: float | None = None
     required: bool = False
 
@@ -70,8 +86,6 @@ class Verdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rule = self.objective
         bound = f"<= {rule.at_most:g}" if rule.at_most is not None else f">= {rule.at_least:g}"
         text = f"{word}  {self.name:<20} {self.value:>10.4g} {bound:<10}"
-        if self.multiple is not None:
-            text += f"  {self.multiple:.2f}x unloaded"
         if self.ratio is not None and rule.baseline_ratio is not None:
             sign = ">=" if rule.at_least is not None else "<="
             text += f"  {self.ratio:.2f} of the baseline's {self.baseline:.4g} {sign} {rule.baseline_ratio:g}"
@@ -93,28 +107,17 @@ def read_objectives(file: Path) -> Objectives:
 
 
 def judge(
-    objectives: Objectives,
-    values: Mapping[str, float],
-    unloaded: Mapping[str, float] | None = None,
-    baseline: Mapping[str, float] | None = None,
-    required: Collection[str] = (),
+    objectives: Objectives, now: Figures, then: Figures | None = None, required: Collection[str] = ()
 ) -> list[Verdict]:
-    """`unloaded`: the same run's latencies with one stream, by the names of objectives. `baseline`: an earlier run's comparable
-    figures, as `comparable` gives them. `required`: what must have been measured.
-    """
-    comparables = comparable(values, unloaded or {})
-    found = []
-    for name, rule in objectives.objectives.items():
-        now, then = comparables.get(name), (baseline or {}).get(name)
-        ratio = None if now is None or then is None or not then else now / then
-        multiple = now if name in LATENCIES else None
-        found.append(Verdict(name, values.get(name), rule, then, multiple, ratio, name in required))
-    return found
-
-
-def comparable(values: Mapping[str, float], unloaded: Mapping[str, float]) -> dict[str, float]:
-    """Figures that may be held against another machine's: shares as they are, latencies in multiples of the unloaded one."""
-    found = {name: value for name, value in values.items() if name not in LATENCIES}
-    return found | {
-        name: values[name] / unloaded[name] for name in LATENCIES if name in values and unloaded.get(name, 0) > 0
-    }
+    """`then`: the baseline. `required`: what must have been measured."""
+    return [
+        Verdict(
+            name,
+            now.values.get(name),
+            rule,
+            None if then is None else then.values.get(name),
+            None if then is None else now.ratio_to(then, name),
+            name in required,
+        )
+        for name, rule in objectives.objectives.items()
+    ]

@@ -5,13 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gevent
 import msgspec
 from locust import events
 from locust.env import Environment
-from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.rpc import Message
+from locust.runners import STATE_STOPPED, STATE_STOPPING, LocalRunner, MasterRunner, WorkerRunner
 
 from loadtests.suite import statistics
-from loadtests.suite.gate import judge, read_objectives
+from loadtests.suite.client import address
+from loadtests.suite.gate import Figures, judge, read_objectives
 from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
 from loadtests.suite.record import JOURNAL, Run
@@ -19,7 +22,12 @@ from loadtests.suite.shapes import Shape
 from loadtests.suite.webcharts import Webcharts
 
 statistics.install()
+PATIENCE_S = 10.0
+"""Of a master with workers that have stopped: that much longer than users may take."""
 _times: dict[str, float] = {}
+_begun: set[str] = set()
+_over: set[str] = set()
+"""Workers: those that began the run, and those whose last records have come."""
 
 
 def choose_users(environment: Environment, **_: Any) -> None:
@@ -28,6 +36,11 @@ def choose_users(environment: Environment, **_: Any) -> None:
     """
     options = environment.parsed_options
     assert options is not None
+    if environment.host:
+        try:
+            address(environment.host, options.ca_file)
+        except ValueError as exc:
+            sys.exit(f"--host: {exc}")
     if isinstance(environment.runner, WorkerRunner):
         return
     if options.arrivals == "trace":
@@ -53,21 +66,55 @@ def show_charts(environment: Environment, **_: Any) -> None:
         Webcharts(environment, JOURNAL).register()
 
 
-def begin(**_: Any) -> None:
-    JOURNAL.records.clear()
+def begin(environment: Environment, **_: Any) -> None:
+    JOURNAL.clear()
     _times["begin"] = time.time()
+    _begun.clear()
+    if isinstance(environment.runner, MasterRunner):
+        _begun.update(_here(environment.runner))
+
+
+def _here(runner: MasterRunner) -> set[str]:
+    clients = runner.clients
+    return {client.id for client in clients.all} - {client.id for client in clients.missing}
+
+
+def cease(environment: Environment, **_: Any) -> None:
+    """The load is over. Locust itself gives the workers of a headless master half a second to end, and what comes later is lost."""
+    _times["ceased"] = time.time()
+    _over.clear()
+    runner, options = environment.runner, environment.parsed_options
+    if not isinstance(runner, MasterRunner) or options is None or not options.headless:
+        return
+    runner.update_state(STATE_STOPPING)  # or it would give the users of each that has gone to those that are left
+    asked = _here(runner)
+    for client in asked:
+        runner.server.send_to_client(Message("quit", None, client))
+    until = time.time() + (environment.stop_timeout or 0.0) + PATIENCE_S
+    while (asked - _over) & _here(runner) and time.time() < until:
+        gevent.sleep(0.1)
 
 
 def end(**_: Any) -> None:
     _times["end"] = time.time()
 
 
-def send_records(data: dict[str, Any], **_: Any) -> None:
-    data["records"] = JOURNAL.drain()
+def report(environment: Environment, **_: Any) -> None:
+    """A worker's records go with each of its reports, and whether they were the last ones."""
+
+    def send_records(data: dict[str, Any], **_: Any) -> None:
+        runner = environment.runner
+        data["over"] = runner is not None and runner.state == STATE_STOPPED
+        data["records"] = JOURNAL.drain()
+
+    events.report_to_master.add_listener(send_records)
 
 
-def take_records(data: dict[str, Any], **_: Any) -> None:
-    JOURNAL.take(data.get("records") or msgspec.msgpack.encode([]))
+def take_records(client_id: str, data: dict[str, Any], **_: Any) -> None:
+    if data.get("records"):
+        JOURNAL.take(data["records"])
+    if data.get("over"):
+        _over.add(client_id)
 
 
 def conclude(environment: Environment, **_: Any) -> None:
@@ -76,7 +123,9 @@ def conclude(environment: Environment, **_: Any) -> None:
         return
     environment.runner.stop()
     options, now = environment.parsed_options, time.time()
-    run = Run(_times.get("begin", now), _times.get("end", now), JOURNAL.records)
+    run = Run(_times.get("begin", now), _times.get("end", now), JOURNAL.records, turns=JOURNAL.turns)
+    run.load_s = _times.get("ceased", now) - run.begin
+    run.missing = len(_begun - _over)
     if isinstance(environment.shape_class, Shape):
         run.steps = [(step.users, step.begin, step.end) for step in environment.shape_class.steps]
     if options.records:
@@ -88,15 +137,18 @@ def conclude(environment: Environment, **_: Any) -> None:
         print(f"knee: {bend.users} users, {bend.tokens_per_s:.0f} tokens/s, TTFT p99 {bend.ttft_p99_ms:.0f} ms")
     if options.slo:
         objectives = read_objectives(Path(options.slo))
-        verdicts = judge(objectives, measure(run.records, run.end - run.begin, objectives.good).values())
+        verdicts = judge(objectives, Figures(measure(run.records, run.end - run.begin, objectives.good).values()))
         print("\n".join(verdict.line() for verdict in verdicts))
-        environment.process_exit_code = int(not all(verdict.met for verdict in verdicts))
+        if run.missing:
+            print(f"FAIL  {run.missing} of {len(_begun)} workers did not live through the run")
+        environment.process_exit_code = int(bool(run.missing) or not all(verdict.met for verdict in verdicts))
 
 
 events.init.add_listener(choose_users)
 events.init.add_listener(show_charts)
+events.init.add_listener(report)
 events.test_start.add_listener(begin)
+events.test_stopping.add_listener(cease)
 events.test_stop.add_listener(end)
-events.report_to_master.add_listener(send_records)
 events.worker_report.add_listener(take_records)
 events.quitting.add_listener(conclude)

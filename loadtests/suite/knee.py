@@ -37,10 +37,12 @@ def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
     return found
 
 
-def whole(records: Sequence[Record], steps: Sequence[Step], now: float) -> list[Step]:
-    """Those of `steps` whose streams have their records by `now`, if none runs longer than the longest so far."""
+def whole(records: Sequence[Record], steps: Sequence[Step], now: float, late_s: float = 0.0) -> list[Step]:
+    """Those of `steps` whose streams have their records by `now`, if none runs longer than the longest so far, and records are on
+    their way for at most `late_s`.
+    """
     longest = max((record.e2e_s - record.sent_s for record in records), default=0.0)
-    return [step for step in steps if step.end + longest <= now]
+    return [step for step in steps if step.end + longest + late_s <= now]
 
 
 def saturated(found: Sequence[Point]) -> bool:

@@ -54,6 +54,7 @@ class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failed: int
     unserved: int
     resent: int
+    changed: int
     error_rate: float
     goodput: float
     goodput_per_s: float
@@ -93,6 +94,7 @@ def measure(records: Sequence[Record], seconds: float, good: Good) -> Measures:
         failed=counts[Outcome.FAILED],
         unserved=counts[Outcome.UNSERVED],
         resent=sum(one.resent for one in records),
+        changed=sum(one.changed for one in records),
         error_rate=counts[Outcome.FAILED] / answered if answered else 1.0,
         goodput=kept / len(judged) if judged else 0.0,
         goodput_per_s=kept / seconds if seconds else 0.0,

@@ -28,6 +28,12 @@ def add(parser: argparse.ArgumentParser, **_: Any) -> None:
         help="a key that may come under suspicion, for the extractor; set SLUICE_EXTRACTOR_KEY instead",
         **hidden,
     )
+    group.add_argument(
+        "--ca-file",
+        default="",
+        help="PEM file with the authority of an https server (default: the system's)",
+        **at_start,
+    )
     group.add_argument("--arrivals", choices=ARRIVALS, default="closed", help="closed loop, or open: poisson or trace")
     group.add_argument("--rate", type=float, default=1.0, help="poisson: requests/s of each user (users x rate in all)")
     group.add_argument("--think", type=float, default=1.0, help="closed: mean seconds between two requests of a user")
@@ -44,6 +50,12 @@ def add(parser: argparse.ArgumentParser, **_: Any) -> None:
     group.add_argument("--minutes", type=float, default=3.0, help="how long the shape lasts")
     group.add_argument("--step", type=int, default=8, help="ramp: users added at each step")
     group.add_argument("--step-seconds", type=float, default=15.0, help="ramp: how long a step lasts")
+    group.add_argument(
+        "--same-texts",
+        choices=("yes", "no"),
+        default="yes",
+        help="another text than the first time is an error, or counted",
+    )
     group.add_argument("--seed", type=int, default=1, help="of prompts, personas and arrivals")
     group.add_argument("--stall", type=float, default=60.0, help="seconds of silence after which a request failed")
     group.add_argument("--drain", type=float, default=65.0, help="seconds after the end in which what is open may end")

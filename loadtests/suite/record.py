@@ -25,7 +25,8 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     `sent_s`: when this attempt was sent. `lag_s`: how late that was, a Retry-After granted. `queue_s`: what the gateway says that
     it waited. `gaps`: seconds between token events, as packed 32-bit floats. `judged`: it counts for objectives of latency.
-    `resent`: see Exchange. `called`: whether an answer that should call a tool did; None for all others.
+    `resent`: see Exchange. `changed`: another text than the first time. `called`: whether an answer that should call a tool did;
+    None for all others.
     """
 
     at: float
@@ -44,6 +45,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     sent_s: float = 0.0
     resent: bool = False
     called: bool | None = None
+    changed: bool = False
 
     @property
     def gaps_s(self) -> list[float]:
@@ -59,26 +61,40 @@ def packed(gaps_s: Iterable[float]) -> bytes:
 
 
 class Journal:
-    """Records in the order in which their requests ended. A worker's is drained into each of its reports."""
+    """Records in the order in which their requests ended, and how many turns users have begun. A worker's is drained into each of
+    its reports.
+    """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.turns = 0
+
+    def clear(self) -> None:
+        self.records, self.turns = [], 0
 
     def drain(self) -> bytes:
-        packed_records, self.records = msgspec.msgpack.encode(self.records), []
-        return packed_records
+        packed_journal = msgspec.msgpack.encode((self.turns, self.records))
+        self.clear()
+        return packed_journal
 
-    def take(self, packed_records: bytes) -> None:
-        self.records += msgspec.msgpack.decode(packed_records, type=list[Record])
+    def take(self, packed_journal: bytes) -> None:
+        turns, records = msgspec.msgpack.decode(packed_journal, type=tuple[int, list[Record]])
+        self.turns += turns
+        self.records += records
 
 
 class Run(msgspec.Struct):
-    """What a run leaves behind for the report. Unix times; `steps`: (users, begin, end) of a ramp."""
+    """What a run leaves behind for the report. Unix times; `steps`: (users, begin, end) of a ramp. `load_s`: seconds until users
+    were told to stop. `missing`: workers that were there at the begin and whose last records never came.
+    """
 
     begin: float
     end: float
     records: list[Record]
     steps: list[tuple[int, float, float]] = []
+    load_s: float = 0.0
+    turns: int = 0
+    missing: int = 0
 
 
 JOURNAL = Journal()

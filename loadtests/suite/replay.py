@@ -12,6 +12,7 @@ from loadtests.prompts import NAMES, WORDS
 from loadtests.suite import arrivals
 from loadtests.suite.personas import question
 from loadtests.suite.plan import Plan, chat
+from loadtests.suite.record import JOURNAL
 from loadtests.suite.user import StreamingUser
 
 WORD_TOKENS = 2
@@ -39,6 +40,7 @@ class Replay(StreamingUser):
 
     def act(self) -> None:
         if self._now is not None:
+            JOURNAL.turns += 1
             self._in_flight.spawn(self._converse, self.replayed(self._now), self._due_at(self._now))
         elif not Replay._taken:
             Replay._taken = True

@@ -7,6 +7,7 @@ from string import Template
 import msgspec
 
 from loadtests.suite import plots
+from loadtests.suite.gate import LATENCIES
 from loadtests.suite.measures import Measures
 from loadtests.suite.record import Run
 from loadtests.suite.results import Results
@@ -39,6 +40,7 @@ def facts(results: Results) -> list[str]:
         f"{results.model} on {results.accelerator}",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}, Linux {machine['kernel']}",
         ", ".join(f"{name} {version}" for name, version in results.versions.items()),
+        f"{results.figures.calibration_ms:.3g} ms for the fixed work that machines are compared by",
         "command: " + " ".join(results.command),
         _counts(results.measures),
     ]
@@ -47,7 +49,7 @@ def facts(results: Results) -> list[str]:
 def _counts(of: Measures) -> str:
     return (
         f"{of.right} right, {of.failed} failed, {of.refused} refused, {of.unserved} never served, {of.left} left, "
-        f"{of.resent} sent anew on another connection; "
+        f"{of.resent} sent anew on another connection, {of.changed} with another text than the first time; "
         f"{of.tokens_per_s:.0f} tokens/s, goodput {of.goodput:.1%} ({of.goodput_per_s:.1f} streams/s)"
     )
 
@@ -56,13 +58,21 @@ def verdict_lines(results: Results) -> list[str]:
     """A line for each objective and each fault, and for a ramp's knee."""
     lines = [verdict.line() for verdict in results.verdicts]
     lines += [f"FAIL  {fault}" for fault in results.faults]
-    lines.append(f"      baseline: {results.baseline or 'none of these options, this model and this accelerator'}")
+    lines.append(f"      baseline: {_baseline(results)}")
+    lines += [f"      {note}" for note in results.notes]
     if results.ramp and results.knee is None:
         lines.append("      knee: none, not saturated")
     if results.knee is not None:
         at = results.knee
         lines.append(f"      knee: {at.users} users, {at.tokens_per_s:.0f} tokens/s, TTFT p99 {at.ttft_p99_ms:.0f} ms")
     return lines
+
+
+def _baseline(results: Results) -> str:
+    if results.baseline is None:
+        return "none of these options, this model and this accelerator"
+    compared = any(verdict.ratio is not None for verdict in results.verdicts if verdict.name in LATENCIES)
+    return results.baseline + ("" if compared else ", which has no calibration: latencies were not compared")
 
 
 def _latencies(results: Results) -> list[list[str]]:

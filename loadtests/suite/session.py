@@ -1,11 +1,12 @@
-"""One run of a suite against a running Sluice: one stream alone, then Locust with a sampler beside it, then what is left behind."""
+"""One run of a suite against a running Sluice: what it does unloaded, then Locust and a sampler, then what is left behind."""
 
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,13 +17,17 @@ from loadtests.arithmetic import percentile
 from loadtests.drive import ROOT, drive
 from loadtests.load import Job
 from loadtests.prompts import prompts
+from loadtests.suite.arrivals import read_trace
+from loadtests.suite.calibration import calibration_ms
+from loadtests.suite.faults import faults, inside
+from loadtests.suite.gate import Figures
 from loadtests.suite.presets import Preset
 from loadtests.suite.record import Run
 from loadtests.suite.sampler import Sample, Sampler, ended, leaked_descriptors, read_status, sample, unsettled
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
-ALONE, ALONE_TOKENS = 24, 32
-WARM_UP, WARM_UP_STREAMS = 96, 16
+ALONE, TOKENS = 24, 32
+SEVERAL, STREAMS, ROUNDS = 96, 16, 2
 SETTLE_S = 20.0
 STOP_S = "80"
 """Longer than users wait for what is in flight (`--stall`): they themselves tell what has not ended."""
@@ -54,47 +59,73 @@ class Target:
         address = urlsplit(self.url)
         assert address.hostname is not None
         assert address.port is not None
-        return Job(address.hostname, address.port, self.model, prompts(count, seed), streams, ALONE_TOKENS, self.key)
+        return Job(address.hostname, address.port, self.model, prompts(count, seed), streams, TOKENS, self.key)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`unloaded`: latencies in ms by the names of objectives; `faults`: what no objective names, such as what an idle Sluice still
-    holds.
-    """
+    """`unloaded`: what was measured before the load; `faults`: what no objective names, such as what an idle Sluice still holds."""
 
     run: Run
     samples: list[Sample]
-    unloaded: dict[str, float]
+    unloaded: Figures
     faults: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def perform(
-    target: Target, preset: Preset, seed: int, folder: Path, *, processes: int = 0, say: Callable[[str], None]
+    target: Target,
+    preset: Preset,
+    seed: int,
+    folder: Path,
+    *,
+    processes: int = 0,
+    more: Sequence[str] = (),
+    say: Callable[[str], None],
 ) -> Finding:
-    """Raises LocustFailedError. `processes`: Locust workers beside a master; 0 is one process for everything."""
-    say("warming up")
-    drive(target.job(WARM_UP, seed + 1, WARM_UP_STREAMS), lambda: None)
-    say("one stream alone")
-    alone, _, _ = drive(target.job(ALONE, seed + 2, 1), lambda: None)
-    unloaded = {
-        "ttft_p99_ms": 1e3 * percentile(alone.ttft_s, 0.5),
-        "inter_token_p99_ms": 1e3 * percentile(alone.gaps_s, 0.5),
-    }
+    """Raises LocustFailedError. `processes`: Locust workers beside a master; 0 is one process for everything. `more`: of the
+    locust command.
+    """
+    figures = unloaded(target, seed, say)
+    trace = read_trace(Path(preset.trace)) if preset.arrivals == "trace" else []
     before = sample(target.management, target.pids(), time.time())
     say(f"{preset.shape}, {preset.minutes:g} minutes, {preset.users} users, {preset.arrivals} arrivals")
     with Sampler(target.management, target.pids) as sampler:
-        run = _locust(target, preset, seed, folder / "records.msgpack", processes)
-    faults = [f"left behind: {held}" for held in _settled(target.management)]
+        run, found = _locust(target, preset, seed, folder / "records.msgpack", processes, more)
+    found += faults(run, preset, trace)
+    found += [f"left behind: {held}" for held in settled(target.management)]
     after = sample(target.management, target.pids(), time.time())
-    faults += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
-    faults += ended(before, after) if target.lasting else []
+    found += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
+    found += ended(before, after) if target.lasting else []
     if target.budgeted and not any(seen.reservations for seen in sampler.samples):
-        faults.append("no reservation of tokens was seen under load, so that none left behind says nothing")
-    return Finding(run, sampler.samples, unloaded, faults)
+        found.append("no reservation of tokens was seen under load, so that none left behind says nothing")
+    cut = len(trace) - inside(trace, preset.minutes * 60, preset.trace_speed)
+    notes = [f"trace: {cut} of {len(trace)} arrivals come after the {preset.minutes:g} minutes"] if cut else []
+    return Finding(run, sampler.samples, figures, found, notes)
 
 
-def _locust(target: Target, preset: Preset, seed: int, records: Path, processes: int) -> Run:
+def unloaded(target: Target, seed: int, say: Callable[[str], None]) -> Figures:
+    """Medians of one stream alone (ms), tokens/s of a few streams in a closed loop, and how fast the machine itself is."""
+    say("warming up")
+    drive(target.job(SEVERAL, seed + 1, STREAMS), lambda: None)
+    say("one stream alone")
+    alone, _, _ = drive(target.job(ALONE, seed + 2, 1), lambda: None)
+    say(f"{STREAMS} streams")
+    rounds = [drive(target.job(SEVERAL, seed + 3 + number, STREAMS), lambda: None)[0] for number in range(ROUNDS)]
+    return Figures(
+        {
+            "unloaded_ttft_ms": 1e3 * percentile(alone.ttft_s, 0.5),
+            "unloaded_inter_token_ms": 1e3 * percentile(alone.gaps_s, 0.5),
+            "throughput": max(load.tokens_per_s for load in rounds),
+        },
+        calibration_ms(),
+    )
+
+
+def _locust(
+    target: Target, preset: Preset, seed: int, records: Path, processes: int, more: Sequence[str]
+) -> tuple[Run, list[str]]:
+    """What it left behind, and what is wrong with how it ended."""
     command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--host", target.url]
     command += [
         "--only-summary",
@@ -113,7 +144,16 @@ def _locust(target: Target, preset: Preset, seed: int, records: Path, processes:
     (context,) = (
         model["max_model_len"] for model in read_status(target.management)["models"] if model["name"] == target.model
     )
-    command += ["--served-model", target.model, "--context", str(context), "--seed", str(seed), *preset.arguments()]
+    command += [
+        "--served-model",
+        target.model,
+        "--context",
+        str(context),
+        "--seed",
+        str(seed),
+        *preset.arguments(),
+        *more,
+    ]
     command += ["--processes", str(processes)] if processes else []
     command += ["--run-time", f"{preset.minutes}m"] if preset.shape == "none" else []
     keys = {
@@ -125,12 +165,22 @@ def _locust(target: Target, preset: Preset, seed: int, records: Path, processes:
     ended = subprocess.run(command, env=os.environ | keys | path, capture_output=True, text=True, check=False, cwd=ROOT)
     if not records.exists():
         raise LocustFailedError(f"status {ended.returncode}: {(ended.stdout + ended.stderr)[-3000:]}")
-    return msgspec.msgpack.decode(records.read_bytes(), type=Run)
+    said = [f"Locust ended with status {ended.returncode}: {ended.stderr[-300:]}"] if ended.returncode else []
+    return msgspec.msgpack.decode(records.read_bytes(), type=Run), said
 
 
-def _settled(management: str) -> list[str]:
-    """Once the last stream has ended, nothing is held any more: at once, but for what is on its way."""
-    deadline = time.monotonic() + SETTLE_S
-    while (held := unsettled(read_status(management))) and time.monotonic() < deadline:
-        time.sleep(0.5)
+def settled(management: str, patience_s: float = SETTLE_S) -> list[str]:
+    """Once the last stream has ended, nothing is held any more: at once, but for what is on its way. A gateway that is gone, or on
+    its way back, has until then to answer.
+    """
+    deadline = time.monotonic() + patience_s
+    while (held := _held(management)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     return held
+
+
+def _held(management: str) -> list[str]:
+    try:
+        return unsettled(read_status(management))
+    except (OSError, ValueError, HTTPException) as exc:
+        return [f"nobody knows: the management port gave no answer ({type(exc).__name__}: {exc})"]

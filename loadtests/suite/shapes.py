@@ -4,11 +4,15 @@ import time
 from pathlib import Path
 
 from locust import LoadTestShape
+from locust.runners import WORKER_REPORT_INTERVAL, MasterRunner
 
 from loadtests.suite import arrivals
 from loadtests.suite.knee import Step, points, saturated, whole
 from loadtests.suite.record import JOURNAL
 from loadtests.suite.schedule import BINS, burst, day, sinus_day
+
+REPORTED_S = WORKER_REPORT_INTERVAL + 1.0
+"""After which a worker's record has reached its master."""
 
 
 class Shape(LoadTestShape):
@@ -59,7 +63,8 @@ class Shape(LoadTestShape):
         if self._step is None or self._step[0] != users:
             self._end_step()
             self._step = (users, now)
-        known = whole(JOURNAL.records, self.steps, now)
+        late_s = REPORTED_S if isinstance(self.runner, MasterRunner) else 0.0
+        known = whole(JOURNAL.records, self.steps, now, late_s)
         if len(known) > self._judged:
             self._judged = len(known)
             if saturated(points(JOURNAL.records, known)):

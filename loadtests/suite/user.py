@@ -7,15 +7,14 @@ import math
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlsplit
 
 import gevent
 from gevent.event import Event
 from gevent.pool import Group
-from locust import User, task
+from locust import User, events, task
 
 from loadtests.suite import arrivals, statistics
-from loadtests.suite.client import Connection, queue_s, retry_after_s
+from loadtests.suite.client import Connection, address, queue_s, retry_after_s
 from loadtests.suite.record import JOURNAL, Outcome, Record, packed
 from loadtests.suite.verify import changed, read_answer
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from loadtests.suite.plan import Key, Plan
     from loadtests.suite.verify import Answer
 
+DEFAULT = "http://127.0.0.1:8080"
 RETRIES = 3
 _numbers = itertools.count()
 _texts: dict[str, str] = {}
@@ -53,8 +53,7 @@ class StreamingUser(User):
         worker = getattr(environment.runner, "worker_index", 0)
         self.rng = Random(f"{self.options.seed}.{worker}.{self.persona}.{StreamingUser._serial}")
         self.model = self.options.served_model
-        address = urlsplit(self.host or environment.host or "http://127.0.0.1:8080")
-        self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
+        self._address = address(self.host or environment.host or DEFAULT, self.options.ca_file)
         main = self.options.api_key
         self._keys: dict[Key, str] = {
             "main": main,
@@ -102,6 +101,7 @@ class StreamingUser(User):
             self.send(due)
 
     def send(self, due: float) -> None:
+        JOURNAL.turns += 1
         for _ in range(self.at_once):
             self._in_flight.spawn(self._converse, self.plan(), due)
 
@@ -143,9 +143,7 @@ class StreamingUser(User):
             exchange = self._send(plan)
             wait_s = retry_after_s(exchange.headers) if exchange.status in (429, 503) else None
             again = self.retries and wait_s is not None and attempt < RETRIES
-            answer = read_answer(exchange, plan)
-            if plan.again and answer.text and not answer.problem:
-                answer.problem = changed(_texts, plan.again, answer.text)
+            answer = self._read(exchange, plan)
             self._tell(self._record(plan, exchange, answer, intended, lag_s=exchange.sent - due, refused=again))
             if not again:
                 return None if answer.problem else answer
@@ -156,9 +154,17 @@ class StreamingUser(User):
             gevent.sleep(max(0.0, due - time.perf_counter()))
         return None
 
+    def _read(self, exchange: Exchange, plan: Plan) -> Answer:
+        answer = read_answer(exchange, plan)
+        if plan.again and answer.text and not answer.problem:
+            said = changed(_texts, plan.again, answer.text)
+            answer.changed = bool(said)
+            answer.problem = said if self.options.same_texts == "yes" else ""
+        return answer
+
     def _send(self, plan: Plan) -> Exchange:
-        payload = plan.payload(f"{self._host}:{self._port}", self._keys[plan.key])
-        connection = self._idle.pop() if self._idle else Connection(self._host, self._port, self.options.stall)
+        payload = plan.payload(f"{self._address.host}:{self._address.port}", self._keys[plan.key])
+        connection = self._idle.pop() if self._idle else Connection(self._address, self.options.stall)
         exchange = connection.ask(payload, plan.leave)
         if connection.open:
             self._idle.append(connection)
@@ -185,6 +191,7 @@ class StreamingUser(User):
             problem="" if refused else answer.problem,
             sent_s=exchange.sent - intended,
             resent=exchange.resent,
+            changed=answer.changed,
             called=bool(answer.calls) if plan.calls and exchange.status == 200 and not answer.problem else None,
         )
 
@@ -197,3 +204,12 @@ class StreamingUser(User):
     def _tell(self, record: Record) -> None:
         JOURNAL.records.append(record)
         statistics.tell(self.environment, record)
+
+
+def begin(**_: Any) -> None:
+    """A second run from Locust's page is like the first: the seed gives the same requests, and the model may be another one."""
+    _texts.clear()
+    StreamingUser._serial = 0  # noqa: SLF001  ours
+
+
+events.test_start.add_listener(begin)

@@ -17,7 +17,8 @@ class _WrongError(Exception):
 class Answer:
     """`first_at` and `last_at` are when the first and the last token came (perf_counter), `gaps_s` lie between token events.
 
-    `problem` is empty for a right answer. `body` is the decoded JSON of an answer that was no stream.
+    `problem` is empty for a right answer. `changed`: it has another text than the first one to the same request. `body` is the
+    decoded JSON of an answer that was no stream.
     """
 
     text: str = ""
@@ -30,6 +31,7 @@ class Answer:
     calls: list[dict[str, Any]] = field(default_factory=list)
     body: Any = None
     problem: str = ""
+    changed: bool = False
 
 
 def read_answer(exchange: Exchange, plan: Plan) -> Answer:

@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.concurrency.idle import ask_all, close_all, open_all
 from loadtests.concurrency.streams import Door, Held, hold
-from loadtests.suite.gate import NAMES, judge, read_objectives
+from loadtests.suite.gate import NAMES, Figures, judge, read_objectives
 from loadtests.suite.measures import measure
 from loadtests.suite.presets import PRESETS, SLO_OF
 from loadtests.suite.record import Outcome
@@ -43,8 +43,9 @@ def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice
     assert all(one.ttft_s is not None and one.ttft_s <= one.e2e_s for one in streams)
     assert max(sample.running for sample in finding.samples) > 0, "the sampler has seen it at work"
 
-    values = found.values() | {"memory_growth_mib": growth(finding.samples)[0].growth_mib}
-    verdicts = judge(objectives, values, finding.unloaded, required=NAMES)
+    grown = {"memory_growth_mib": growth(finding.samples)[0].growth_mib}
+    figures = Figures(found.values() | finding.unloaded.values | grown, finding.unloaded.calibration_ms)
+    verdicts = judge(objectives, figures, required=NAMES)
     assert len(verdicts) == len(NAMES)
     assert [verdict.line() for verdict in verdicts if not verdict.met] == []
 

@@ -70,6 +70,15 @@ def test_comments_and_other_fields_are_no_events():
     assert splitter.feed(b": keep-alive\n\nretry: 5\n\nevent: error\ndata: {}\n\n") == [b"{}"]
 
 
+@pytest.mark.parametrize("rest", [b"data: {}\n", b"x", b"garbage\n\n", b"garbage\n\ndata: 2\n\n"])
+def test_what_belongs_to_no_event_is_kept(rest: bytes):
+    splitter = EventSplitter()
+    splitter.feed(b": comment\n\ndata: 1\n\n\ndata: [DONE]\n\n")
+    assert splitter.surplus == b""
+    splitter.feed(rest)
+    assert splitter.surplus == (b"garbage" if b"garbage" in rest else rest)
+
+
 def test_several_data_lines_are_one_event():
     assert EventSplitter().feed(b"data: a\ndata:b\n\n") == [b"a\nb"]
 

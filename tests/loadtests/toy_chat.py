@@ -1,11 +1,13 @@
 """A chat server in a thread that streams as vLLM does, and gets wrong what it is asked to get wrong."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 HEAD = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model": "toy"}
@@ -49,10 +51,14 @@ class Toy(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.connections = 0
         self.left = 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    def secure(self, certificate: Path, key: Path) -> None:
+        """Speaks TLS from now on, as localhost."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, key)
+        self.socket = tls.wrap_socket(self.socket, server_side=True)
+        self.url = f"https://localhost:{self.server_address[1]}"
 
 
 def _limit(body: dict[str, Any]) -> int:

@@ -3,13 +3,16 @@
 import json
 import socket
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from loadtests.suite.client import Connection, Leave, queue_s, retry_after_s
+from loadtests.suite.client import Address, AddressError, Connection, Leave, address, queue_s, retry_after_s
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import read_answer
-from tests.loadtests.toy_chat import Toy
+from tests.gateway.http.test_tls import Authority
+from tests.loadtests.toy_chat import Toy, stream
 from tests.waiting import eventually
 
 PLAN = Plan(chat("toy", [{"role": "user", "content": "Hi"}], 5, exact=True), max_tokens=5, exact=True)
@@ -18,7 +21,7 @@ PAYLOAD = PLAN.payload("x", "sk-key")
 
 @pytest.fixture
 def connection(toy: Toy):
-    made = Connection("127.0.0.1", toy.server_address[1], stall_s=5)
+    made = Connection(address(toy.url), stall_s=5)
     yield made
     made.close()
 
@@ -78,20 +81,40 @@ def test_a_refusal_says_when_to_come_again(toy: Toy, connection: Connection):
     assert connection.ask(PAYLOAD).status == 200
 
 
-def answering(data: bytes) -> int:
-    """A server that answers one request with these bytes, and closes."""
+def answering(*data: bytes, heard: list[bytes] | None = None) -> int:
+    """A server that answers one request with these bytes, piece by piece, and closes."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         with server, server.accept()[0] as client:
-            client.recv(65536)
-            client.sendall(data)
+            said = client.recv(65536)
+            for piece in data:
+                client.sendall(piece)
+                time.sleep(0.002)
+            if heard is not None:
+                heard.append(said)
 
     threading.Thread(target=serve, daemon=True).start()
     return int(server.getsockname()[1])
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("rest", ["data: {}\n", "garbage", "garbage\n\n", ": comment\n\n"])
+def test_whatever_comes_after_the_last_event_is_told(rest: str):
+    events = "".join(f"data: {json.dumps(one)}\n\n" for one in stream(5)) + "data: [DONE]\n\n"
+
+    def asked(*pieces: str) -> str:
+        chunks = [b"%x\r\n%b\r\n" % (len(piece), piece.encode()) for piece in pieces]
+        connection = Connection(Address("127.0.0.1", answering(HEAD, *chunks, b"0\r\n\r\n")), 5)
+        problem = read_answer(connection.ask(PAYLOAD), PLAN).problem
+        connection.close()
+        return problem
+
+    assert [asked(events[:-cut], events[-cut:]) for cut in range(1, 16)] == [""] * 15, "wherever it is cut"
+    assert asked(events, rest).startswith("bytes that are no event")
+    assert asked(events + rest).startswith("bytes that are no event")
 
 
 @pytest.mark.parametrize(
@@ -105,14 +128,48 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
     ],
 )
 def test_what_goes_wrong_on_the_wire_is_told_not_raised(data: bytes, said: str):
-    exchange = Connection("127.0.0.1", answering(data), 5).ask(PAYLOAD)
+    exchange = Connection(Address("127.0.0.1", answering(data)), 5).ask(PAYLOAD)
     assert said in exchange.error
     assert said in read_answer(exchange, PLAN).problem
 
 
 def test_a_silent_server_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        assert "timed out" in Connection("127.0.0.1", server.getsockname()[1], 0.1).ask(PAYLOAD).error
+        assert "timed out" in Connection(Address("127.0.0.1", server.getsockname()[1]), 0.1).ask(PAYLOAD).error
+
+
+def test_https_is_spoken_to_a_server_whose_authority_is_known_and_to_no_other(toy: Toy, tmp_path: Path):
+    authority = Authority(tmp_path, "authority")
+    toy.secure(*authority.issue("toy"))
+    connection = Connection(address(toy.url, str(authority.file)), 5)
+    for _ in range(2):
+        assert read_answer(connection.ask(PAYLOAD), PLAN).problem == ""
+    connection.close()
+    assert (toy.connections, len(toy.asked)) == (1, 2)
+    for known in ("", str(Authority(tmp_path, "another").file)):
+        assert "certificate verify failed" in Connection(address(toy.url, known), 5).ask(PAYLOAD).error
+    assert len(toy.asked) == 2
+
+
+def test_nothing_of_an_https_request_is_sent_in_the_clear():
+    heard: list[bytes] = []
+    port = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", heard=heard)
+    assert "SSLError" in Connection(address(f"https://127.0.0.1:{port}"), 5).ask(PAYLOAD).error
+    (said,) = eventually(lambda: heard, 5, "what was sent")
+    assert said.startswith(b"\x16\x03"), "a TLS handshake"
+    assert b"sk-key" not in said
+
+
+@pytest.mark.parametrize("url", ["ftp://gateway", "gateway:8080", "https://", "unix:/run/gateway"])
+def test_what_is_neither_http_nor_https_is_refused(url: str):
+    with pytest.raises(AddressError, match="neither http:// nor https://"):
+        address(url)
+    assert (address("http://[::1]/v1").port, address("https://gateway").port) == (80, 443)
+
+
+def test_an_authority_that_cannot_be_read_is_named(tmp_path: Path):
+    with pytest.raises(AddressError, match="No such file"):
+        address("https://gateway", str(tmp_path / "none.pem"))
 
 
 def test_a_payload_is_one_http_request():

@@ -1,5 +1,7 @@
 """`python -m loadtests.suite`: what a run must have measured, what becomes a baseline, and what it serves."""
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import yaml
 from gateway.config import load
 from loadtests.drive import ROOT
 from loadtests.suite import __main__ as command
-from loadtests.suite.gate import read_objectives
+from loadtests.suite.gate import Figures, read_objectives
 from loadtests.suite.presets import PRESETS, SLO
 from loadtests.suite.session import Finding
 from tests.loadtests.suite.test_report import made
@@ -32,7 +34,7 @@ def test_only_a_run_that_met_everything_is_saved(tmp_path: Path, monkeypatch: py
     results, run, samples = made(90)
     met = msgspec.structs.replace(results, faults=[], verdicts=[])
     arguments = command.parser().parse_args(["--save", "--out", str(tmp_path / "out")])
-    finding = Finding(run, samples, {}, [])
+    finding = Finding(run, samples, Figures({}), [])
     assert not command.publish(arguments, results, finding)
     assert not (tmp_path / "results").exists()
     assert (tmp_path / "out" / "report.html").exists()
@@ -48,6 +50,31 @@ def test_a_tree_that_differs_from_its_commit_is_no_baseline(monkeypatch: pytest.
         command.main()
     assert ended.value.code == 2
     assert "--save: the working tree differs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, subprocess.CalledProcessError(1, "keys")])
+def test_a_sluice_whose_keys_could_not_be_made_is_stopped(error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Started:
+        model, key, stopped = "demo", "sk", False
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    started = Started()
+
+    def start(base: Path, folder: Path, **_: object) -> Started:
+        folder.mkdir()
+        shutil.copy(base, folder / "sluice.yaml")
+        return started
+
+    def no_key(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(command, "start_sluice", start)
+    monkeypatch.setattr(command, "_key", no_key)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        command.start(LOCAL, tmp_path)
+    assert started.stopped
 
 
 def test_what_is_served_has_a_tier_for_who_asks_too_much_and_a_budget_for_everybody(tmp_path: Path):

@@ -14,6 +14,7 @@ from playwright.async_api import expect
 
 from loadtests.suite.record import Outcome, Record, Run
 from tests.browser import browser
+from tests.gateway.http.test_tls import Authority
 from tests.loadtests.toy_chat import Toy
 from tests.waiting import eventually
 
@@ -69,9 +70,12 @@ def test_wrong_answers_are_failures_and_set_the_exit_status(toy: Toy, started, t
 
 
 def test_poisson_arrivals_do_not_wait_for_answers_and_count_from_the_intended_start(toy: Toy, started, tmp_path: Path):
-    """Four users at 5/s each, answers that take half a second: a closed loop could not come to more than eight a second."""
+    """Four users at 5/s each, answers that take half a second: a closed loop could not come to more than eight. By https."""
+    authority = Authority(tmp_path, "authority")
+    toy.secure(*authority.issue("toy"))
     toy.pause_s = 0.02
     options = ("--arrivals", "poisson", "--rate", "5", "--personas", "rag", "--records", "records", "--slo", "")
+    options += ("--ca-file", str(authority.file))
     locust = started(toy, "--headless", "-u", "4", "-r", "4", "-t", "5s", *options)
     assert locust.wait(60) == 0, log(tmp_path)
     kept = records(tmp_path)
@@ -107,12 +111,15 @@ def test_a_trace_is_replayed_at_its_times_with_its_lengths(toy: Toy, started, tm
 
 
 def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record(toy: Toy, started, tmp_path: Path):
+    """Those of streams that end more than a second after the load, too."""
+    toy.pause_s = 0.07
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     master = started(
         toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "6", "-r", "6",
         "-t", "5s", "--personas", "rag", "--think", "0.1", "--records", "records", "--slo", objectives(tmp_path),
+        "--stop-timeout", "20",
     )  # fmt: skip
     workers = [started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2)]
     assert master.wait(60) == 0, log(tmp_path)
@@ -121,6 +128,28 @@ def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record
     assert len(kept) == len(toy.asked)
     assert re.search(rf"^e2e\s+rag\s+{len(kept)} ", log(tmp_path), re.MULTILINE), log(tmp_path)
     assert len({body["messages"][1]["content"] for body in toy.asked}) == len(kept), "no two workers ask the same"
+
+
+def test_a_worker_that_died_and_a_load_that_was_cut_short_are_told(toy: Toy, started, tmp_path: Path):
+    toy.pause_s = 0.01
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    master = started(
+        toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "4", "-r", "4", "-t", "60s",
+        "--personas", "rag", "--think", "0.1", "--records", "records", "--slo", objectives(tmp_path), "--stop-timeout", "20",
+    )  # fmt: skip
+    dies, lives = (started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2))
+    eventually(lambda: len(toy.asked) > 8, 30, "a load")
+    dies.kill()
+    master.send_signal(signal.SIGTERM)
+    assert master.wait(30) == 1, log(tmp_path)
+    assert lives.wait(20) == 0
+    assert "FAIL  1 of 2 workers did not live through the run" in log(tmp_path)
+    run = msgspec.msgpack.decode((tmp_path / "records").read_bytes(), type=Run)
+    assert run.missing == 1
+    assert 0 < run.load_s < 20
+    assert run.turns == len(run.records) > 0
 
 
 async def look(base: str) -> None:

@@ -36,7 +36,7 @@ def test_goodput_counts_streams_that_are_right_and_quick_enough():
     assert found.inter_token_ms.count == 30
     assert found.problems == ["chat: no usage"]
     assert found.by_persona == {"chat": {"right": 4, "refused": 1, "left": 1, "failed": 1, "unserved": 0}}
-    assert found.resent == 1
+    assert (found.resent, found.changed) == (1, 0)
 
 
 def test_who_was_refused_and_never_served_was_not_served_well():
@@ -75,8 +75,11 @@ def test_a_request_that_waits_for_its_retry_is_not_in_flight():
 def test_records_travel_from_worker_to_master():
     worker, master = Journal(), Journal()
     worker.records.append(record())
+    worker.turns = 2
+    master.take(worker.drain())
     master.take(worker.drain())
     assert (master.records, worker.records) == ([record()], [])
+    assert (master.turns, worker.turns) == (2, 0)
     assert master.records[0].gaps_s == pytest.approx([0.01] * 10)
 
 
@@ -112,6 +115,19 @@ def test_a_step_is_judged_when_the_longest_stream_so_far_would_have_ended():
     assert whole(seen, steps, 18.9) == []
     assert whole(seen, steps, 19.0) == steps[:1], "a wait for a retry is no stream"
     assert whole([], steps, 30.0) == steps
+
+
+def test_a_step_is_not_judged_before_its_workers_records_have_come():
+    """Three seconds may pass until a worker reports: what has not come by then would be missing from the throughput."""
+    steps, every = [Step(8, 0.0, 15.0)], [record(at=at / 10, e2e_s=1.0, ttft_s=0.0, tokens=10) for at in range(139)]
+
+    def told(now: float) -> list[Record]:
+        return [one for one in every if one.ended + 3.0 <= now]
+
+    judged = [now for now in range(15, 25) if whole(told(now), steps, now, late_s=4.0)]
+    assert judged[0] == 20
+    assert points(told(judged[0]), steps) == points(every, steps)
+    assert points(told(16), steps) != points(every, steps)
 
 
 def test_a_steps_throughput_leaves_its_begin_out():

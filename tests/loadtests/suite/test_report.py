@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loadtests.suite.gate import comparable, judge, read_objectives
+from loadtests.suite.gate import Figures, judge, read_objectives
 from loadtests.suite.knee import Point
 from loadtests.suite.measures import measure
 from loadtests.suite.presets import SLO
@@ -39,14 +39,14 @@ def made(count: int) -> tuple[Results, Run, list[Sample]]:
     ]
     objectives = read_objectives(SLO)
     measures = measure(records, 60.0, objectives.good)
-    values, unloaded = measures.values(), {"ttft_p99_ms": 10.0, "inter_token_p99_ms": 4.0}
+    figures = Figures(measures.values() | {"unloaded_ttft_ms": 10.0}, 1.5)
     results = Results(
         schema=SCHEMA, suite="mixed", started="2026-01-01T00:00:00+0000", command=["python", "-m", "loadtests.suite"],
         seed=42, commit="abc123", machine={"cpu": "A & B", "cores": "2", "memory": "8 GiB", "kernel": "6.1"},
-        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, model="demo", accelerator="cpu", unloaded=unloaded,
-        comparable=comparable(values, unloaded), measures=measures, verdicts=judge(objectives, values, unloaded),
-        memory=[Growth("gateway", 7, 256.0, 1.5)], faults=["left behind: demo: 1 streams"], ramp=[], knee=Point(64, 900.0, 80.0),
-        baseline=None,
+        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, model="demo", accelerator="cpu", figures=figures,
+        measures=measures, verdicts=judge(objectives, figures),
+        memory=[Growth("gateway", 7, 256.0, 1.5)], faults=["left behind: demo: 1 streams"], notes=["trace: cut"],
+        ramp=[], knee=Point(64, 900.0, 80.0), baseline=None,
     )  # fmt: skip
     return results, run, samples
 
@@ -88,6 +88,7 @@ def test_the_summary_has_the_verdicts_and_the_tables():
     summary = markdown(made(100)[0])
     assert re.search(r"^FAIL  error_rate +0\.1 <= 0", summary, re.MULTILINE)
     assert "FAIL  left behind: demo: 1 streams" in summary
+    assert "      trace: cut" in summary
     assert "| chat | 90 | 0 | 0 | 0 | 10 |" in summary
     assert "| gateway (7) | 256 | +1.5 |" in summary
 
@@ -96,8 +97,8 @@ def test_a_fault_fails_a_run_and_results_are_read_back_as_a_baseline(tmp_path):
     results, *_ = made(90)
     assert not results.met
     write(results, tmp_path / "suite-mixed-2026-01-01-000000.json")
-    name, figures = last(tmp_path, "mixed", {"options": {}, "model": "demo", "accelerator": "cpu"}) or ("", {})
-    assert (name, figures) == ("suite-mixed-2026-01-01-000000.json", results.comparable)
+    name, figures = last(tmp_path, "mixed", {"options": {}, "model": "demo", "accelerator": "cpu"}) or ("", None)
+    assert (name, figures) == ("suite-mixed-2026-01-01-000000.json", results.figures)
 
 
 def test_a_run_without_a_single_answer_has_a_report_too():
