@@ -36,16 +36,10 @@ class RedisStore:
         self._charge = self._redis.register_script(files(__package__).joinpath(SCRIPT).read_text(encoding="utf-8"))
 
     def reserve(self, meter: str, charge: Charge, limit: Charge) -> bool:
-        with _asked():
-            keys = [self._prefix + "leak:" + meter, self._prefix + "leaks"]
-            return bool(self._charge(keys=keys, args=[*charge, *limit]))
+        return self._charged(meter, *charge, *limit)
 
     def give_back(self, meter: str, charge: Charge) -> None:
-        with _asked(), self._redis.pipeline() as pipe:
-            key = self._prefix + "leak:" + meter
-            pipe.hincrby(key, "scalars", -charge.scalars)
-            pipe.hincrby(key, "answers", -charge.answers)
-            pipe.execute()
+        self._charged(meter, -charge.scalars, -charge.answers, 0, 0)
 
     def meters(self) -> dict[str, Charge]:
         with _asked():
@@ -71,14 +65,24 @@ class RedisStore:
     def read(self, since: int) -> tuple[list[Row], int]:
         """The mark is a place in the log of writes; what is read twice says the same twice."""
         with _asked():
-            trimmed = int(self._redis.get(self._prefix + "trimmed") or 0)
-            length = int(self._redis.llen(self._prefix + "log"))
-            if since < trimmed or since == 0:
+            told: Any = self._redis.get(self._prefix + "trimmed")
+            while True:
+                trimmed = int(told or 0)
+                with self._redis.pipeline() as pipe:
+                    pipe.get(self._prefix + "trimmed")
+                    pipe.llen(self._prefix + "log")
+                    pipe.lrange(self._prefix + "log", max(0, since - trimmed), -1)
+                    told, length, fields = pipe.execute()
+                # If another gateway has trimmed the log between the two questions, the place was another.
+                if int(told or 0) == trimmed:
+                    break
+            mark = trimmed + int(length)
+            # A mark beyond the end is of a Redis that has lost its log since.
+            if since == 0 or not trimmed <= since <= mark:
                 raw: Any = list(self._redis.hvals(self._prefix + "rows"))
             else:
-                fields: Any = self._redis.lrange(self._prefix + "log", since - trimmed, -1)
                 raw = self._redis.hmget(self._prefix + "rows", list(set(fields))) if fields else []
-        return [msgspec.msgpack.decode(blob, type=Row) for blob in raw if blob], trimmed + length
+        return [msgspec.msgpack.decode(blob, type=Row) for blob in raw if blob], mark
 
     def sweep(self, before_day: int) -> None:
         with _asked():
@@ -94,6 +98,10 @@ class RedisStore:
 
     def close(self) -> None:
         self._redis.close()
+
+    def _charged(self, meter: str, *numbers: int) -> bool:
+        with _asked():
+            return bool(self._charge(keys=[self._prefix + "leak:" + meter, self._prefix + "leaks"], args=numbers))
 
 
 @contextmanager

@@ -80,10 +80,14 @@ local function number(value) return string.format('%.17g', value) end
 local function end_leases()
     local ended = redis.call('ZRANGEBYSCORE', LEASES, '-inf', number(now), 'LIMIT', 0, REAPED_AT_ONCE)
     for _, id in ipairs(ended) do
-        local held = cmsgpack.unpack(redis.call('HGET', OPEN, id))
-        settle(held, held[4])
-        held[2] = held[4]
-        redis.call('SET', base .. 'late:' .. id, cmsgpack.pack(held), 'EX', KEEP_S)
+        -- A lease whose reservation is unknown is left where Redis has lost part of what it held.
+        local raw = redis.call('HGET', OPEN, id)
+        if raw then
+            local held = cmsgpack.unpack(raw)
+            settle(held, held[4])
+            held[2] = held[4]
+            redis.call('SET', base .. 'late:' .. id, cmsgpack.pack(held), 'EX', KEEP_S)
+        end
         forget(id)
     end
 end

@@ -3,11 +3,13 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.guard import redis_store
 from gateway.guard.file_store import FileStore
 from gateway.guard.leaks import Charge
 from gateway.guard.redis_store import RedisStore
@@ -55,6 +57,15 @@ def test_what_is_given_back_can_be_taken_again(stores: list[GuardStore]) -> None
     assert not there.reserve("m/a", Charge(1, 0), Charge(10, 0))
 
 
+def test_what_is_given_back_to_a_meter_that_was_lost_grants_nothing(stores: list[GuardStore]) -> None:
+    here, there = stores
+    here.give_back("m/a", Charge(7, 2))
+    assert min(here.meters().get("m/a", Charge())) >= 0
+    assert not there.reserve("m/a", Charge(11, 0), Charge(10, 4))
+    assert not there.reserve("m/a", Charge(0, 5), Charge(10, 4))
+    assert there.reserve("m/a", Charge(10, 4), Charge(10, 4))
+
+
 def test_many_at_once_never_take_more_than_there_is(stores: list[GuardStore]) -> None:
     granted: list[bool] = []
 
@@ -82,6 +93,48 @@ def test_rows_are_read_from_a_mark_on_and_each_writer_has_its_own(stores: list[G
     assert sorted(rows) == [Row("day:k", "g1", 5, b"two"), Row("day:k", "g2", 5, b"other")]
     here.sweep(6)
     assert [row.subject for row in here.read(0)[0]] == ["key:k"]
+
+
+class Interrupted(RedisStore):
+    """Another gateway has its turn whenever this one has asked one question."""
+
+    def between(self, turn: Callable[[], None]) -> None:
+        ask = self._redis.execute_command
+
+        def asked(*question: Any, **more: Any) -> Any:
+            answer = ask(*question, **more)
+            turn()
+            return answer
+
+        self._redis.execute_command = asked  # type: ignore[method-assign]
+
+
+def test_rows_are_not_lost_where_the_log_is_trimmed_while_it_is_read(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "KEEP", 2)
+    prefix = f"test-{time.monotonic_ns()}"
+    here, there = Interrupted(redis_server.url, 2.0, prefix), RedisStore(redis_server.url, 2.0, prefix)
+    there.write([Row("old", "g", 5, b"")] * 3)
+    _, mark = here.read(0)
+    there.write([Row("release", "g", 5, b""), Row("newer", "g", 5, b"")])
+    here.between(lambda: there.sweep(0))
+    assert sorted(row.subject for row in here.read(mark)[0]) == ["newer", "release"]
+    for store in (here, there):
+        store.close()
+
+
+def test_after_a_redis_has_lost_its_log_all_rows_are_read(redis_server: RedisServer) -> None:
+    prefix = f"test-{time.monotonic_ns()}"
+    store = RedisStore(redis_server.url, 2.0, prefix)
+    store.write([Row("old", "g", 5, b"")] * 9)
+    _, mark = store.read(0)
+    store._redis.delete(*store._redis.keys(f"{prefix}:*"))
+    store.write([Row("new", "g", 5, b"")])
+    rows, mark = store.read(mark)
+    assert rows == [Row("new", "g", 5, b"")]
+    assert store.read(mark) == ([], mark)
+    store.close()
 
 
 def test_a_file_remembers_after_its_gateway_has_gone(tmp_path: Path) -> None:

@@ -200,6 +200,18 @@ def _numbers(answer) -> list[float]:
             return list(answer)
 
 
+async def test_a_lease_whose_reservation_redis_has_lost_stands_in_nobodys_way(redis_server):
+    store, later = fresh("redis", redis_server.url), NOON + LEASE + 1
+    for name in ("r", "s"):
+        await store.reserve(T, name, [EVER], 100, LEASE, NOON)
+    await store._redis.delete(f"{store._base(T)}open")
+    assert await store.reserve(T, "t", [EVER], 100, LEASE, later) == Granted((300,))
+    await store.renew(T, {"r": 50, "t": 50}, LEASE, later)
+    await store.settle(T, {"s": 50, "t": 50}, later)
+    assert await store.used(T, [EVER], later) == (250,)
+    await store.close()
+
+
 async def test_a_redis_that_is_not_there_is_unavailable(own_redis):
     own_redis.process.kill()
     own_redis.process.wait()
