@@ -26,7 +26,7 @@ from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Change, Level
 from gateway.guard.webhook import Webhook
-from gateway.http.guarding import EXCLUSION, Guarding
+from gateway.http.guarding import EXCLUSION, PROMPTS, Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
@@ -55,7 +55,9 @@ class GuardFront:
         self._webhook = None if self._settings.webhook is None else Webhook(self._settings.webhook)
         self._leaked: list[dict[str, Any]] = []
         levels = [level.label for level in Level if level > Level.OBSERVE]
-        self._metrics = GuardMetrics(registry, config.tiers, levels, (*levels, EXCLUSION, *Denied), self._reading)
+        self._metrics = GuardMetrics(
+            registry, config.tiers, levels, (*levels, EXCLUSION, PROMPTS, *Denied), self._reading
+        )
         allowed, gateways = self._settings.throttle, config.gateway.replicas
         throttle = Throttle(allowed.requests_per_minute / gateways, allowed.concurrency, allowed.share / gateways)
         self.guarding = Guarding(self._settings, self._guard, self._leaks, throttle, self._metrics)

@@ -329,7 +329,7 @@ class Detector:
         level = record.standing.level
         if before.level < Level.THROTTLE <= level:
             whole = record.whole
-            sent = whole.get("requests") / self._alike(key, whole.day)
+            sent = whole.window.n / self._alike(key, whole.day)
             record.pace = sent / max(PACE_S, now - (whole.begun or now))
         since, pace = record.standing.since, record.pace
         record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, since, pace)

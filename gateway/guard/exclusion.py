@@ -6,6 +6,9 @@ honest clients, both together are what algebraic attacks are made of (Carlini et
 What moves chosen tokens' logits is a bias by whatever name. `stop_token_ids` are masked until `min_tokens` have come: a ban
 list. `repetition_penalty` scales the logits of all that the prompt says. `presence_penalty` and `frequency_penalty` reach
 only what this answer has already said, which a client steers for about one token of it.
+
+Tools that the model may call or not are text in the prompt. They become a grammar, by which vLLM masks the logits before it
+takes logprobs of them, where one of them is strict or only one call may be made; with some parsers always (`bound`).
 """
 
 from collections.abc import Callable, Mapping
@@ -39,8 +42,8 @@ class Ask(NamedTuple):
 NOTHING: Final = Ask()
 
 
-def ask_of(body: Mapping[str, Any]) -> Ask:
-    """Of an admitted body, of any route."""
+def ask_of(body: Mapping[str, Any], *, bound: bool = False) -> Ask:
+    """Of an admitted body, of any route. `bound`: the model's parser makes a grammar of whatever tools a request names."""
     limit = next((body[name] for name in LIMITS if type(body.get(name)) is int), None)
     moved = next((name for name, moves in _MOVES.items() if moves(body)), None)
     banned = body["stop_token_ids"] if _bans(body) else ()
@@ -48,7 +51,7 @@ def ask_of(body: Mapping[str, Any]) -> Ask:
         scalars=_scalars(body),
         bias=tuple(int(token) for token in (*(body.get("logit_bias") or ()), *banned)),
         moved=moved,
-        constraint=_constraint(body),
+        constraint=_constraint(body) or _held_calls(body, bound),
         penalty=next((name for name in PENALTIES if body.get(name)), None),
         seed=body.get("seed") is not None,
         limit=limit,
@@ -106,6 +109,21 @@ def _constraint(body: Mapping[str, Any]) -> str | None:
     output = body.get("output_config")
     if isinstance(output, Mapping) and output.get("format"):
         return "output_config.format"
-    choice = body.get("tool_choice")
-    kind = choice.get("type") if isinstance(choice, Mapping) else choice
-    return "tool_choice" if kind not in (None, "auto", "none") else None
+    return None
+
+
+def _held_calls(body: Mapping[str, Any], bound: bool) -> str | None:
+    """The field that makes a grammar of the tools; `tests/contracts/test_tool_grammars.py` holds it against vLLM."""
+    choice, tools = body.get("tool_choice"), body.get("tools")
+    kind, single = choice, body.get("parallel_tool_calls") is False
+    if isinstance(choice, Mapping):
+        kind, single = choice.get("type"), bool(choice.get("disable_parallel_tool_use"))
+    if kind not in (None, "auto"):
+        return None if kind == "none" else "tool_choice"
+    if not tools:
+        return None
+    if bound or any((tool.get("function") or tool).get("strict") for tool in tools):
+        return "tools"
+    if single:
+        return "tool_choice" if isinstance(choice, Mapping) else "parallel_tool_calls"
+    return None

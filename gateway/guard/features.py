@@ -67,7 +67,7 @@ FAMILIES: Final = {
     "rotation": ("ring_even", "ring_kin", "ring_sync"),
 }
 LEAST: Final = 8.0
-"""Requests before anything is said of a key's own shape."""
+"""Requests before anything is said of a key's own shape: refused ones are free, and would water it down."""
 SHORTEST_GAPS: Final = 16
 
 
@@ -76,7 +76,7 @@ def features(profile: Profile, past: Window, kin: Kin, part: float, keys: float 
 
     Of an account's traffic, `keys`: a large customer is no harvest, so what grows with size is what one key had on average.
     """
-    n = profile.get("requests")
+    n = profile.get("requests") - profile.get("refused")
     shape = _shape(profile, n, past, keys) if n >= LEAST else {}
     return Features(
         **shape,

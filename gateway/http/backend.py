@@ -10,6 +10,7 @@ from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
 from gateway.http.reply import Reply
 from gateway.http.surface import Route
+from gateway.http.tool_grammar import binds_all_tools
 from gateway.pool.context import Beat, RequestContext
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.parking import beating
@@ -34,6 +35,8 @@ class ModelBackend:
         self.admission = admission
         model = front_end.llm.model_config
         self.shape = Shape(name, fingerprint, int(model.get_hidden_size()), int(model.get_vocab_size()))
+        parser = front_end.app.state.openai_serving_chat.parser_cls
+        self.binds_tools = binds_all_tools(parser, front_end.llm.get_tokenizer(), model)
         self.alarm: Bell | None = None
         self._direct = DirectStreams(front_end.app.state)
 

@@ -24,7 +24,7 @@ from gateway.http.metering import Meter, Meters
 from gateway.http.models import model_list, one_model
 from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
-from gateway.http.surface import Admitted, Route, SurfacePolicy, admit, admit_anything, match
+from gateway.http.surface import Admitted, Route, SurfacePolicy, match
 from gateway.http.tickets import Tickets, named_limit
 from gateway.http.turnstile import COMMENT, Turnstile
 from gateway.pool.context import Beat, RequestContext, current
@@ -67,6 +67,8 @@ class Backend(Protocol):
     def admission(self) -> Admission: ...
     @property
     def shape(self) -> Shape: ...
+    @property
+    def binds_tools(self) -> bool: ...
     async def ready(self, beat: Beat | None) -> bool: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
     async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None: ...
@@ -205,10 +207,10 @@ class Door:
         body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
         record.mark("validate")
         opened = self.guarding.open_surface
-        admitted = (admit_anything if opened else admit)(route, body, self.policy)
+        admitted = watch.admit(route, body, self.policy)
         backend = self._backend(admitted.body.get("model"))
         record.mark("guard")
-        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len)
+        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len, bound=backend.binds_tools)
         record.mark("limits")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))

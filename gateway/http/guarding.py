@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gateway.errors import (
+    InvalidRequest,
     LeakBudgetSpent,
     LeakBudgetUnknown,
     LogprobsWithConstraint,
@@ -19,10 +20,10 @@ from gateway.guard.leak_budgets import Denied, Held
 from gateway.guard.observation import Observation
 from gateway.guard.verdict import CLEAR, Level, Verdict
 from gateway.http.conversation import messages_of
-from gateway.http.surface import sequences_of
+from gateway.http.surface import Admitted, admit, admit_anything, prompts_of, sequences_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gateway.config.guard import Guard as GuardConfig
     from gateway.guard.guard import Guard
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
     from gateway.guard.leaks import Shape
     from gateway.guard.throttle import Throttle
     from gateway.http.door import Caller
-    from gateway.http.surface import Admitted, Route
+    from gateway.http.surface import Route, SurfacePolicy
     from gateway.pool.context import Work
 
 REASON: Final = "x-sluice-reason"
 EXCLUSION: Final = "exclusion"
+PROMPTS: Final = "prompts"
+"""Too many of them in one request, at level `strip` or above."""
+NO_BODY: Final = Admitted({}, (), 0)
 
 
 class Watcher(Protocol):
@@ -66,7 +70,7 @@ class Guarding:
 
 
 class Watch:
-    """Of one request, in this order: `enter`, `check`, `counting`, `end`. The first two raise the error that a client gets."""
+    """Of one request, in this order: `enter`, `admit`, `check`, `counting`, `end`. The first three raise what a client gets."""
 
     def __init__(self, guarding: Guarding) -> None:
         self._guarding = guarding
@@ -115,13 +119,26 @@ class Watch:
             raise RateLimited("Too many requests for this key.", retry_after=wait_s, headers=[(REASON, "guard")])
         self._throttled = True
 
-    async def check(self, route: Route, admitted: Admitted, shape: Shape, longest: int) -> Admitted:
-        """The request as it may go on; `longest`: the model's context, in tokens."""
+    def admit(self, route: Route, body: object, policy: SurfacePolicy) -> Admitted:
+        """What the surface makes of the body. Who is refused here is seen, and what was asked is not."""
+        if self._guarding.open_surface:
+            return admit_anything(route, body, policy)
+        try:
+            return admit(route, body, policy)
+        except InvalidRequest:
+            self._route, self._admitted = route, NO_BODY
+            raise
+
+    async def check(
+        self, route: Route, admitted: Admitted, shape: Shape, longest: int, *, bound: bool = False
+    ) -> Admitted:
+        """The request as it may go on. `longest`: the model's context, in tokens; `bound`: see `ask_of`."""
         guarding = self._guarding
         if guarding.open_surface or self._caller is None:
             return admitted
         self._route, self._model = route, shape.model
-        ask, tenant = ask_of(admitted.body), self._caller.tenant
+        ask, tenant = ask_of(admitted.body, bound=bound), self._caller.tenant
+        self._ask, self._admitted = ask, admitted
         if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
             field = conflict(ask)
             if field is not None:
@@ -167,7 +184,8 @@ class Watch:
             # What nobody has told the end of stays spent.
             guarding.leaks.settle(self._held, self._completion)
         if caller is not None and self._admitted is not None and self._route is not None:
-            guarding.guard.observe(self._observation(caller, self._route, self._admitted, status))
+            for seen in self._observations(caller, self._route, self._admitted, status):
+                guarding.guard.observe(seen)
 
     def _acted(self, action: str, caller: Caller) -> None:
         self._action = action
@@ -192,40 +210,50 @@ class Watch:
         if ask.scalars:
             without_logprobs(body)
             dropped.append("logprobs")
-        n, most = body.get("n"), self._guarding.settings.strip_max_n
-        if isinstance(n, int) and n > most:
-            body["n"] = most
+        n, prompts, most = body.get("n"), len(prompts_of(body)), self._guarding.settings.strip_max_n
+        assert self._caller is not None
+        if prompts > most:
+            self._acted(PROMPTS, self._caller)
+            raise InvalidRequest(
+                f"At most {most} in one request for this key: send your prompts one by one.",
+                param="prompt",
+                headers=[(REASON, PROMPTS)],
+            )
+        if isinstance(n, int) and n > most // prompts:
+            body["n"] = most // prompts
             dropped.append("n")
         if not dropped:
             return admitted
-        assert self._caller is not None
         self._acted(Level.STRIP.label, self._caller)
         return replace(admitted, body=body, dropped=(*admitted.dropped, *dropped), sequences=sequences_of(body))
 
-    def _observation(self, caller: Caller, route: Route, admitted: Admitted, status: int) -> Observation:
+    def _observations(self, caller: Caller, route: Route, admitted: Admitted, status: int) -> Iterator[Observation]:
+        """One for each prompt that was answered; the tokens of a list's answers, not counted apart, are dealt out evenly."""
         body: dict[str, Any] = admitted.body
-        ask, n = self._ask, body.get("n")
+        ask, n, prompts = self._ask, body.get("n"), prompts_of(body)[: 1 if status >= 400 else None]
         limit = None if ask.limit is None else ask.limit * admitted.sequences
-        return Observation(
-            key=caller.key_id,
-            tenant=caller.tenant,
-            model=self._model,
-            at=self._begun,
-            messages=messages_of(route.path, body),
-            prompt_tokens=self._prompt,
-            completion_tokens=self._completion,
-            max_tokens=ask.limit,
-            finish="length" if limit is not None and self._completion >= limit else "stop",
-            temperature=body.get("temperature"),
-            top_p=body.get("top_p"),
-            n=n if isinstance(n, int) else 1,
-            seed=ask.seed,
-            logprobs=ask.scalars,
-            bias=ask.bias,
-            constrained=(ask.constraint or ask.moved) is not None,
-            stream=body.get("stream") is True,
-            status=status,
-        )
+        each, left = divmod(self._completion, len(prompts))
+        for place, prompt in enumerate(prompts):
+            yield Observation(
+                key=caller.key_id,
+                tenant=caller.tenant,
+                model=self._model,
+                at=self._begun,
+                messages=messages_of(route.path, body if prompt is None else {"prompt": prompt}) if body else (),
+                prompt_tokens=self._prompt,
+                completion_tokens=each + (place < left),
+                max_tokens=ask.limit,
+                finish="length" if limit is not None and self._completion >= limit else "stop",
+                temperature=body.get("temperature"),
+                top_p=body.get("top_p"),
+                n=n if isinstance(n, int) else 1,
+                seed=ask.seed,
+                logprobs=ask.scalars,
+                bias=ask.bias,
+                constrained=(ask.constraint or ask.moved) is not None,
+                stream=body.get("stream") is True,
+                status=status,
+            )
 
 
 _SPEAK_TO_US: Final = (

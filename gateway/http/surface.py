@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
     from gateway.http.envelope import Dialect, Events
 
-__all__ = ["ROUTES", "Admitted", "Route", "SurfacePolicy", "admit", "admit_anything", "match", "sequences_of"]
+__all__ = [
+    "ROUTES",
+    "Admitted",
+    "Route",
+    "SurfacePolicy",
+    "admit",
+    "admit_anything",
+    "match",
+    "prompts_of",
+    "sequences_of",
+]
 
 Scope = Literal["inference", "models"]
 _MODEL_PREFIX: Final = "/v1/models/"
@@ -97,7 +107,11 @@ def admit_anything(_route: Route, body: object, _policy: SurfacePolicy) -> Admit
 
 
 def sequences_of(body: Mapping[str, object]) -> int:
-    prompt = body.get("prompt")
-    prompts = len(prompt) if type(prompt) is list and prompt and type(prompt[0]) is not int else 1
-    n = body.get("n", 1)
+    prompts, n = len(prompts_of(body)), body.get("n", 1)
     return prompts * n if type(n) is int else prompts
+
+
+def prompts_of(body: Mapping[str, object]) -> list[object]:
+    """Those of a list, or the one that there is: text or token ids, None on routes that take messages."""
+    prompt = body.get("prompt")
+    return prompt if type(prompt) is list and prompt and type(prompt[0]) is not int else [prompt]

@@ -50,6 +50,17 @@ def test_scalars_at_each_position(body: dict[str, object], scalars: int) -> None
         ({"repetition_penalty": 1.2}, "repetition_penalty"),
         ({"presence_penalty": 0.1}, "presence_penalty"),
         ({"frequency_penalty": -2}, "frequency_penalty"),
+        ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}, "tools"),
+        ({"tools": [{"name": "g"}, {"name": "f", "strict": True}], "tool_choice": {"type": "auto"}}, "tools"),
+        ({"tools": [{"name": "f"}], "tool_choice": "auto", "parallel_tool_calls": False}, "parallel_tool_calls"),
+        (
+            {"tools": [{"name": "f"}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+            "tool_choice",
+        ),
+        ({"tools": [{"name": "f", "strict": False}], "parallel_tool_calls": True}, None),
+        ({"tools": [{"name": "f"}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": False}}, None),
+        ({"tools": [{"name": "f", "strict": True}], "tool_choice": "none"}, None),
+        ({"parallel_tool_calls": False}, None),
         ({"min_tokens": 2}, None),
         ({"min_tokens": 0, "stop_token_ids": [5, 7]}, None),
         ({"stop_token_ids": [5, 7]}, None),
@@ -66,6 +77,13 @@ def test_scalars_at_each_position(body: dict[str, object], scalars: int) -> None
 def test_what_may_not_go_with_logprobs(more: dict[str, object], field: str | None) -> None:
     assert conflict(ask_of({"logprobs": True, **more})) == field
     assert conflict(ask_of(more)) is None
+
+
+def test_where_a_parser_binds_all_tools_none_go_with_logprobs() -> None:
+    body = {"logprobs": True, "tools": [{"name": "f"}]}
+    assert conflict(ask_of(body, bound=True)) == "tools"
+    assert conflict(ask_of(body | {"tool_choice": "none"}, bound=True)) is None
+    assert conflict(ask_of({"logprobs": True}, bound=True)) is None
 
 
 def test_the_limit_that_counts_is_the_one_that_vllm_reads_first() -> None:
@@ -109,6 +127,8 @@ def test_tokens_that_are_pushed_or_banned_are_known_by_their_ids() -> None:
         ({"min_tokens": 1, "stop_token_ids": [3]}, 2000),
         ({"structured_outputs": {"regex": "([ab]){1000}"}}, 200),
         ({"response_format": {"type": "json_object"}, "presence_penalty": 1}, 200),
+        ({"tools": [{"name": "f", "strict": True}]}, 200),
+        ({"tools": [{"name": "f"}]}, 0),
         ({"frequency_penalty": 1}, 2),
         ({"temperature": 0, "min_tokens": 4}, 0),
     ],

@@ -43,6 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
 }
 LOGIT_BIAS = {"logit_bias": {"5": 100}}
+STRICT = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}
 LEFT = 40
 
 
@@ -116,6 +117,7 @@ def code(reply: httpx.Response) -> tuple[int, str]:
         (CHAT, {"seed": 1}),
         (CHAT, {"repetition_penalty": 1.3}),
         (CHAT, {"min_tokens": 1, "stop_token_ids": [5]}),
+        (CHAT, {"tools": [STRICT]}),
         (COMPLETIONS, LOGIT_BIAS),
         (COMPLETIONS, {"structured_outputs": {"choice": ["a"]}}),
         (RESPONSES, LOGIT_BIAS),
