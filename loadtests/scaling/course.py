@@ -150,7 +150,7 @@ async def _course(place: Place, seed: int, share: float, watch: Watch, say: Call
         requests=len(every) + SLOTS,
         failed=[answer.problem for answer in every if answer.problem],
         problems=[*late(steps), *disorder(last), *unread, *found.missing(changes)],
-        parked=f"{len(last)}, for {last[0].ttft_s:.1f} s, {min(answer.comments for answer in last[:SLOTS])} comments each at least",
+        parked=f"{len(last)}, for {last[0].ttft_s:.1f} s, {min(answer.comments for answer in last)} comments each at least",
         changes=changes,
         evidence=found,
         beside=simulate(given, engine, Autoscaling.model_validate(SCALING), startup_s, answers, looks),
