@@ -1,4 +1,7 @@
-"""R13: every field that the installed vLLM knows, every route that leaks, and fields that nobody knows, sent one at a time."""
+"""R13: every field that the installed vLLM knows, every route that leaks, and fields that nobody knows, sent one at a time.
+
+Foreign fields stand in a body's own objects as well: in a message, a tool, a format.
+"""
 
 import types
 import typing
@@ -38,6 +41,33 @@ VALUES: Final[Mapping[str, Any]] = {
     "truncate_prompt_tokens": 1,
     "echo": True,
 }
+_SAID: Final = {"role": "user", "content": "What is 2 + 2?"}
+_SCHEMA: Final = {"type": "object", "properties": {}}
+OBJECTS: Final[tuple[tuple[str, str, Any], ...]] = (
+    (CHAT, "messages", [_SAID]),
+    (CHAT, "structured_outputs", {"choice": ["a", "b"]}),
+    (CHAT, "response_format", {"type": "json_schema", "json_schema": {"name": "n", "schema": _SCHEMA}}),
+    (CHAT, "stream_options", {"include_usage": True}),
+    (CHAT, "tools", [{"type": "function", "function": {"name": "f", "parameters": _SCHEMA}}]),
+    (COMPLETIONS, "structured_outputs", {"choice": ["a", "b"]}),
+    (RESPONSES, "input", [_SAID]),
+    (RESPONSES, "text", {"format": {"type": "text"}}),
+    (RESPONSES, "reasoning", {"effort": "low"}),
+    (RESPONSES, "tools", [{"type": "function", "name": "f", "parameters": _SCHEMA}]),
+    (MESSAGES, "messages", [_SAID]),
+    (MESSAGES, "tools", [{"name": "f", "input_schema": _SCHEMA}]),
+    (MESSAGES, "thinking", {"type": "disabled"}),
+    (MESSAGES, "output_config", {"effort": "low"}),
+)
+"""Ordinary values of fields that are objects, or lists of them."""
+KNOWN_INSIDE: Final[Mapping[str, Mapping[str, Any]]] = {
+    "messages": {"prompt_embeds": "x", "chat_template": "x"},
+    "structured_outputs": {"whitespace_pattern": "x", "structural_tag": "{}", "_backend": "guidance"},
+    "response_format": {"structures": [], "triggers": ["x"], "format": {"type": "any_text"}},
+    "stream_options": {"continuous_usage_stats": True},
+    "tools": {"allowed_callers": ["x"], "definition": {"name": "g"}},
+}
+"""What vLLM, or a later one, may read there."""
 ROUTES: Final = (
     "/tokenize", "/detokenize", "/tokenizer_info", "/pooling", "/score", "/v1/score", "/rerank", "/v1/embeddings", "/metrics",
     "/inference/v1/generate", "/generative_scoring", "/v1/chat/completions/batch", "/v1/chat/completions/render",
@@ -50,9 +80,9 @@ ROUTES: Final = (
 async def fuzz(scene: Scene) -> Finding:
     """Success: at least one foreign field or route gets through."""
     accepted, tried = [], 0
-    for path, field, value in foreign_fields():
+    for path, field, value in (*foreign_fields(), *nested_fields()):
         tried += 1
-        exchange = await scene.target.send(path, _plain(path) | {field: value})
+        exchange = await scene.target.send(path, plain(path) | {field: value})
         if exchange.status == 200:
             accepted.append(f"{path} {field}")
     routes = [path for path in ROUTES if await _answers(scene, path)]
@@ -72,6 +102,21 @@ def foreign_fields() -> Iterator[tuple[str, str, Any]]:
                 yield path, name, VALUES.get(name, _value(described.annotation, described.default))
         for name in ("logprob_token_ids_", "__class__", "extra_body", "Cache_Salt", "sampling_params"):
             yield path, name, {"logprob_token_ids": [1]}
+
+
+def nested_fields() -> Iterator[tuple[str, str, Any]]:
+    """(path, field, a value that would be ordinary without one field in it), of OBJECTS, and of a content part and a function."""
+    for path, field, value in OBJECTS:
+        lists = isinstance(value, list)
+        inner = value[0] if lists else value
+        for name, foreign in (*KNOWN_INSIDE.get(field, {}).items(), ("logprob_token_ids", [300, 301])):
+            one = {**inner, name: foreign}
+            yield path, field, [one] if lists else one
+    for path in (CHAT, MESSAGES):
+        part = {"type": "text", "text": "What is 2 + 2?", "logprob_token_ids": [300, 301]}
+        yield path, "messages", [{"role": "user", "content": [part]}]
+    function = {"name": "f", "logprob_token_ids": [300, 301]}
+    yield CHAT, "tools", [{"type": "function", "function": function}]
 
 
 def schemas() -> dict[str, Any]:
@@ -106,7 +151,7 @@ def _value(annotation: Any, default: Any) -> Any:
     return "x"
 
 
-def _plain(path: str) -> dict[str, Any]:
+def plain(path: str) -> dict[str, Any]:
     talk = [{"role": "user", "content": "What is 2 + 2?"}]
     match path:
         case "/v1/completions":
