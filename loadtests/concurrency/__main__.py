@@ -6,9 +6,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvloop
+import yaml
 
 from gateway.config import load
 from loadtests.bench.__main__ import ROOT, commit, versions
@@ -32,9 +34,18 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--idle", type=int, default=10_000, help="keep-alive connections (default: 10000; 0: leave out)")
     root.add_argument("--door", choices=("own", "haproxy"), default="own", help="for all of them (default: own)")
     root.add_argument("--hold", type=float, default=60.0, help="seconds that they are idle")
+    root.add_argument("--keep-alive", type=int, help="gateway.keep_alive_s (default: as configured)")
     root.add_argument("--out", type=Path, help="JSON file (default: loadtests/results/concurrency-<date>.json)")
     root.add_argument("--seed", type=int, default=1)
     return root
+
+
+def prepared(config: Path, keep_alive_s: int | None) -> dict[str, Any]:
+    """The configuration, with another keep-alive if one is given."""
+    raw: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if keep_alive_s is not None:
+        raw.setdefault("gateway", {})["keep_alive_s"] = keep_alive_s
+    return raw
 
 
 def main() -> None:
@@ -46,7 +57,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sluice-concurrency-") as folder:
         engine = {"kv_cache_memory": KV_CACHE, "max_num_seqs": max(1, arguments.streams) + SPARE_SEQUENCES}
         haproxy = arguments.door == "haproxy"
-        server = start_sluice(arguments.config, Path(folder) / "sluice", haproxy=haproxy, engine=engine)
+        base = Path(folder) / "base.yaml"
+        base.write_text(yaml.safe_dump(prepared(arguments.config, arguments.keep_alive)), encoding="utf-8")
+        server = start_sluice(base, Path(folder) / "sluice", haproxy=haproxy, engine=engine)
         try:
             management = load(Path(folder) / "sluice" / "sluice.yaml").gateway.management
             url = f"http://{management.host}:{management.port}"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import cache
 
 import gevent
 from gevent import monkey
@@ -19,16 +20,17 @@ HEAD = {"id": "chat-1", "object": "chat.completion.chunk", "created": 7, "model"
 PLAN = Plan(chat("canned", [{"role": "user", "content": "Hi"}], TOKENS, exact=True), max_tokens=TOKENS, exact=True)
 
 
-def events() -> list[bytes]:
+@cache
+def events(tokens: int) -> list[bytes]:
     """The pieces of one right answer, as they go over the wire."""
 
     def choice(delta: dict[str, str], finish: str | None = None) -> dict[str, object]:
         return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
-    counts = {"prompt_tokens": 9, "completion_tokens": TOKENS, "total_tokens": 9 + TOKENS}
+    counts = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
     said: list[dict[str, object]] = [
         choice({"role": "assistant", "content": ""}),
-        *([choice({"content": " word"})] * (TOKENS - 1)),
+        *([choice({"content": " word"})] * (tokens - 1)),
         choice({"content": "."}, "length"),
         {"choices": [], "usage": counts},
     ]
@@ -39,15 +41,14 @@ def events() -> list[bytes]:
 async def serve(pace_s: float) -> None:
     """Until it is ended; prints its port first."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    answer = events()
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        size = len(PLAN.payload(HOST, "sk").partition(b"\r\n\r\n")[2])
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                await reader.readexactly(size)
+            while asked := await reader.readuntil(b"\r\n\r\n"):
+                size = int(asked.lower().partition(b"content-length: ")[2].split()[0])
+                body = json.loads(await reader.readexactly(size))
                 writer.write(head)
-                for piece in answer:
+                for piece in events(body["max_tokens"]):
                     writer.write(piece)
                     await asyncio.sleep(pace_s)
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=300, help="at once (default: 300)")
     parser.add_argument("--seconds", type=float, default=15.0, help="(default: 15)")
     parser.add_argument("--pace", type=float, default=25.0, help="milliseconds from token to token (default: 25)")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help="only the server: prints its port, for Locust itself")
     arguments = parser.parse_args()
     if arguments.serve:
         asyncio.run(serve(arguments.pace / 1e3))

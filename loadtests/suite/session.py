@@ -6,10 +6,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,16 +17,17 @@ from loadtests.load import Job
 from loadtests.prompts import prompts
 from loadtests.suite.arrivals import read_trace
 from loadtests.suite.calibration import calibration_ms
+from loadtests.suite.client import address
 from loadtests.suite.faults import faults, inside
 from loadtests.suite.gate import Figures
+from loadtests.suite.left_behind import abandoned, settled
 from loadtests.suite.presets import Preset
 from loadtests.suite.record import Run
-from loadtests.suite.sampler import Sample, Sampler, ended, leaked_descriptors, read_status, sample, unsettled
+from loadtests.suite.sampler import Sample, Sampler, ended, leaked_descriptors, read_status, sample
 
 LOCUSTFILE = ROOT / "loadtests" / "locustfile.py"
 ALONE, TOKENS = 24, 32
 SEVERAL, STREAMS, ROUNDS = 96, 16, 2
-SETTLE_S = 20.0
 STOP_S = "80"
 """Longer than users wait for what is in flight (`--stall`): they themselves tell what has not ended."""
 SPARE_DESCRIPTORS = 16
@@ -56,10 +55,8 @@ class Target:
     lasting: bool = True
 
     def job(self, count: int, seed: int, streams: int) -> Job:
-        address = urlsplit(self.url)
-        assert address.hostname is not None
-        assert address.port is not None
-        return Job(address.hostname, address.port, self.model, prompts(count, seed), streams, TOKENS, self.key)
+        door = address(self.url)
+        return Job(door.host, door.port, self.model, prompts(count, seed), streams, TOKENS, self.key)
 
 
 @dataclass(frozen=True)
@@ -88,12 +85,17 @@ def perform(
     """
     figures = unloaded(target, seed, say)
     trace = read_trace(Path(preset.trace)) if preset.arrivals == "trace" else []
+    context = _context(target)
     before = sample(target.management, target.pids(), time.time())
     say(f"{preset.shape}, {preset.minutes:g} minutes, {preset.users} users, {preset.arrivals} arrivals")
     with Sampler(target.management, target.pids) as sampler:
-        run, found = _locust(target, preset, seed, folder / "records.msgpack", processes, more)
+        run, found = _locust(
+            target, preset, seed, folder / "records.msgpack", processes, ["--context", str(context), *more]
+        )
     found += faults(run, preset, trace)
     found += [f"left behind: {held}" for held in settled(target.management)]
+    say("clients that leave")
+    found += abandoned(address(target.url), target.management, target.model, target.key, context, target.pids)
     after = sample(target.management, target.pids(), time.time())
     found += leaked_descriptors(before, after, SPARE_DESCRIPTORS)
     found += ended(before, after) if target.lasting else []
@@ -122,6 +124,14 @@ def unloaded(target: Target, seed: int, say: Callable[[str], None]) -> Figures:
     )
 
 
+def _context(target: Target) -> int:
+    """Of the engines, in tokens."""
+    (context,) = (
+        model["max_model_len"] for model in read_status(target.management)["models"] if model["name"] == target.model
+    )
+    return int(context)
+
+
 def _locust(
     target: Target, preset: Preset, seed: int, records: Path, processes: int, more: Sequence[str]
 ) -> tuple[Run, list[str]]:
@@ -141,14 +151,9 @@ def _locust(
     if preset.arrivals == "trace":
         # One user in each process does all of its part.
         preset = msgspec.structs.replace(preset, users=max(1, processes))
-    (context,) = (
-        model["max_model_len"] for model in read_status(target.management)["models"] if model["name"] == target.model
-    )
     command += [
         "--served-model",
         target.model,
-        "--context",
-        str(context),
         "--seed",
         str(seed),
         *preset.arguments(),
@@ -167,20 +172,3 @@ def _locust(
         raise LocustFailedError(f"status {ended.returncode}: {(ended.stdout + ended.stderr)[-3000:]}")
     said = [f"Locust ended with status {ended.returncode}: {ended.stderr[-300:]}"] if ended.returncode else []
     return msgspec.msgpack.decode(records.read_bytes(), type=Run), said
-
-
-def settled(management: str, patience_s: float = SETTLE_S) -> list[str]:
-    """Once the last stream has ended, nothing is held any more: at once, but for what is on its way. A gateway that is gone, or on
-    its way back, has until then to answer.
-    """
-    deadline = time.monotonic() + patience_s
-    while (held := _held(management)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return held
-
-
-def _held(management: str) -> list[str]:
-    try:
-        return unsettled(read_status(management))
-    except (OSError, ValueError, HTTPException) as exc:
-        return [f"nobody knows: the management port gave no answer ({type(exc).__name__}: {exc})"]

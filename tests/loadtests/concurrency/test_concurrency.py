@@ -4,7 +4,9 @@ import asyncio
 
 import msgspec
 import pytest
+import yaml
 
+from loadtests.concurrency.__main__ import prepared
 from loadtests.concurrency.idle import ask_all, close_all, open_all
 from loadtests.concurrency.results import Connections, Results, Streams
 from loadtests.concurrency.session import TooFewDescriptorsError, connections
@@ -49,6 +51,12 @@ async def test_idle_connections_are_asked_once_more(toy: Toy):
     assert (idle.lost, idle.silent) == (1, 0)
     assert toy.connections == 130
     close_all(idle)
+
+
+def test_the_gateways_keep_alive_can_be_longer_than_the_wait():
+    local = ROOT / "configs" / "local.yaml"
+    assert prepared(local, 600)["gateway"]["keep_alive_s"] == 600
+    assert prepared(local, None) == yaml.safe_load(local.read_text())
 
 
 async def test_connections_that_cannot_be_opened_are_counted():

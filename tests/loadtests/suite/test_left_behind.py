@@ -1,13 +1,18 @@
-"""A run's end: what Sluice still holds is asked for until it holds nothing, or until it is plain that it does."""
+"""What Sluice still holds after a load is asked for until it holds nothing, or until it is plain that it does."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from loadtests.launch import free_port
-from loadtests.suite.session import settled
+from loadtests.suite.client import address
+from loadtests.suite.left_behind import abandoned, settled
+from tests.loadtests.toy_chat import Toy
+from tests.waiting import eventually
 
 NOTHING = {"models": []}
 HELD = {"models": [], "limits": {"open_reservations": 3}}
@@ -50,3 +55,34 @@ def test_what_is_held_for_good_is_named():
 def test_a_gateway_that_is_gone_is_a_fault_and_not_the_end_of_the_report():
     (told,) = settled(f"http://127.0.0.1:{free_port()}", 0.2)
     assert told.startswith("nobody knows: the management port gave no answer (URLError")
+
+
+CORE = "import setproctitle; setproctitle.setproctitle('VLLM::EngineCore'); print(flush=True)\n%s"
+
+
+@contextmanager
+def core(does: str) -> Iterator[list[int]]:
+    """A process that goes by the name of an engine core."""
+    command = [sys.executable, "-c", CORE % does]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield [process.pid]
+        finally:
+            process.kill()
+
+
+def test_streams_whose_clients_have_left_must_be_forgotten_by_gateway_and_engine(toy: Toy):
+    toy.pause_s = 0.01
+
+    def left(told: dict, does: str) -> list[str]:
+        with management(told) as status, core(does) as pids:
+            return abandoned(address(toy.url), status, "toy", "sk", 2048, lambda: pids, 0.1)
+
+    assert left(NOTHING, "input()") == []
+    eventually(lambda: toy.left == 8, 5, "eight lost streams")
+    assert {body["max_tokens"] for body in toy.asked} == {1792}
+    held, works = left(HELD, "while True: pass")
+    assert held == "0.1 s after its clients left: 3 reservations not settled"
+    assert works.startswith("engine cores work (")
