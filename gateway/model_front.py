@@ -24,6 +24,8 @@ from gateway.pool.flight import Flight
 from gateway.pool.wire import EngineCard, Queue
 from gateway.wake import Alarm
 
+ROUNDING = 1e-9
+
 
 class ModelFront:
     """The pool is there from the moment the first engine is known, vLLM's front end from then on; or, of a model that may sleep,
@@ -82,8 +84,13 @@ class ModelFront:
         engines = self.pool.roster.usable
         self.absence.note(time.monotonic(), there=bool(engines))
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
+        self.admission.widest = max(map(self._widest, engines), default=self.admission.widest)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences), prefill))
+
+    def _widest(self, engine: EngineChannel) -> int:
+        """As many sequences as one engine runs without its reserve: that stays so, whatever engines there are."""
+        return int(engine.card.max_num_seqs * (1 - self._settings.admission.reserve) + ROUNDING)
 
     def on_engines(self, cards: list[EngineCard]) -> None:
         self.pool.roster.set_members(cards)

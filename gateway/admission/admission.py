@@ -25,15 +25,17 @@ BEAT_S = 5.0
 class Permit:
     """The right to run one request, until its context is left or `release` is called, whichever comes first.
 
-    What is learned about the request on its way is told here; nothing is counted once the permit is released.
+    What is learned about the request on its way is told here; nothing is counted once the permit is released. The end of its
+    last sequence releases it: its client may take as long as it likes to read what is there.
     """
 
-    __slots__ = ("_admission", "_completion", "_entry")
+    __slots__ = ("_admission", "_completion", "_entry", "_left")
 
     def __init__(self, admission: Admission, entry: Entry) -> None:
         self._admission = admission
         self._entry = entry
         self._completion: int | None = None
+        self._left = entry.ticket.sequences
 
     @property
     def waited_s(self) -> float:
@@ -48,8 +50,15 @@ class Permit:
         self._admission.prefilled(self._entry, prompt_tokens)
 
     def generated(self, tokens: int) -> None:
-        """Completion tokens since the last call; a request that tells of none keeps the charge it began with."""
+        """One of its sequences has ended, with so many completion tokens; a request that tells of none keeps the charge it
+        began with.
+        """
         self._completion = (self._completion or 0) + tokens
+        self._left -= 1
+        if self._left > 0:
+            self._admission.finished(self._entry)
+        else:
+            self.release()
 
     def release(self) -> None:
         self._admission.leave(self._entry, self._completion)
@@ -64,11 +73,14 @@ class Permit:
 
 
 class Admission:
-    """One for each model and gateway, used from one event loop. `refused` counts refusals by reason."""
+    """One for each model and gateway, used from one event loop. `refused` counts refusals by reason. `widest`: the most sequences
+    that a request may have; 0: not known yet.
+    """
 
     def __init__(self, queue: FairQueue, clock: Callable[[], float] = time.monotonic, beat_s: float = BEAT_S) -> None:
         self.queue = queue
         self.refused: Counter[Reason] = Counter()
+        self.widest = 0
         self.now = clock
         self.beat_s = beat_s
         self._timer: asyncio.TimerHandle | None = None
@@ -100,6 +112,10 @@ class Admission:
 
     def prefilled(self, entry: Entry, prompt_tokens: int) -> None:
         self.queue.prefilled(entry, prompt_tokens)
+        self._start_those_who_may()
+
+    def finished(self, entry: Entry) -> None:
+        self.queue.finished(entry)
         self._start_those_who_may()
 
     def leave(self, entry: Entry, completion_tokens: int | None = None) -> None:

@@ -6,6 +6,10 @@ then running, then ended, and `leave` ends it once, whatever happened.
 Order: classes take turns by start-time fair queueing (fair_order.py), tenants take turns within a class, a tenant's
 requests are first come, first served. Shares count tokens: charged by estimate at the start, by the exact prompt once
 it is known, by the truth at the end. Room to wait and refusals: room.py.
+
+A request of several sequences starts when all of them find a place, and gives each back as it ends. While the first in
+order waits for so many, the reserve's tenants may pass it, in as many places as the reserve has: so it waits for what
+runs already, and not for whoever else comes.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ class FairQueue:
         self.running = Amount()
         self.sequences = 0
         self.prefill = 0
+        self._passed = 0
         self._classes: FairOrder[Class] = FairOrder()
         self._by_priority = {priority: Class(priority, weight) for priority, weight in policy.shares.items()}
         self._tenants = Tenants()
@@ -70,7 +75,7 @@ class FairQueue:
         if ticket.deadline is not None and ticket.deadline <= now:
             self._tenants.exit(flow.tenant)
             return self._room.expired(entry, now)
-        if not self.waiting.requests and self._has_capacity(flow):
+        if not self.waiting.requests and self._has_capacity(flow, ticket.sequences):
             self._start(entry, now)
         else:
             refusal = self._room.refusal(entry, now, promised=promised)
@@ -87,7 +92,7 @@ class FairQueue:
         flow = self._next() if self.waiting.requests else None
         if flow is None:
             return None
-        entry = next(iter(flow.entries))
+        entry = flow.head
         self._start(entry, now)
         self._drain.left(now, entry.work)
         flow.drain.left(now, entry.work)
@@ -117,6 +122,12 @@ class FairQueue:
             entry.prefill -= done
             self.prefill -= done
 
+    def finished(self, entry: Entry) -> None:
+        """One of a running request's sequences has ended, and others of it have not."""
+        if entry.state is State.RUNNING and entry.sequences > 1:
+            entry.sequences -= 1
+            self._occupy(entry, -1)
+
     def leave(self, entry: Entry, now: float, completion_tokens: int | None = None) -> bool:
         """A request ends: finished, failed, timed out, its client gone, or refused after all. False: it had ended before.
 
@@ -128,8 +139,7 @@ class FairQueue:
             self._dequeue(entry, now)
         else:
             self.running.remove(entry.work)
-            self.sequences -= entry.ticket.sequences
-            entry.flow.tenant.running -= entry.ticket.sequences
+            self._occupy(entry, -entry.sequences)
             self.prefill -= entry.prefill
             self._learn(entry, now, completion_tokens)
         entry.state = State.ENDED
@@ -176,7 +186,7 @@ class FairQueue:
                 drain.restart()
         self.capacity = capacity
         self._room.served = capacity.sequences > 0
-        self._open_sequences = capacity.sequences * (1 - self.policy.reserve)
+        self._open_sequences = math.ceil(capacity.sequences * (1 - self.policy.reserve))
         self._open_prefill = capacity.prefill_tokens * (1 - self.policy.reserve)
 
     def drain_rate(self, now: float) -> float:
@@ -210,41 +220,60 @@ class FairQueue:
     def _next(self) -> Flow | None:
         if not self._is_open():
             return None
-        if self._is_ordinary():
+        if passing := self._is_ordinary():
             of = self._classes.first()
-            return None if of is None else of.flows.first()
+            flow = None if of is None else of.flows.first()
+            if flow is None or self._is_ordinary(flow.head.sequences):
+                return flow
         for of in self._classes.lanes():
-            if (flow := of.flows.first_that(self._may_use_reserve)) is not None:
+            if (flow := of.flows.first_that(self._may_pass if passing else self._may_use_reserve)) is not None:
+                flow.head.passed = passing
                 return flow
         return None
 
-    def _has_capacity(self, flow: Flow) -> bool:
-        return self._is_ordinary() or (self._is_open() and self._may_use_reserve(flow))
+    def _has_capacity(self, flow: Flow, sequences: int) -> bool:
+        return self._is_ordinary(sequences) or (self._is_open() and self._may_use_reserve(flow, sequences))
 
     def _is_open(self) -> bool:
         return self.sequences < self.capacity.sequences and self.prefill < self.capacity.prefill_tokens
 
-    def _is_ordinary(self) -> bool:
-        return self.sequences < self._open_sequences and self.prefill < self._open_prefill
+    def _is_ordinary(self, sequences: int = 1) -> bool:
+        """So many find a place outside the reserve. Those that are more than all of these need all of them."""
+        places = max(1, self._open_sequences)
+        running = self.sequences - min(self._passed, self.capacity.sequences - places)
+        return running + min(sequences, places) <= self._open_sequences and self.prefill < self._open_prefill
 
-    def _may_use_reserve(self, flow: Flow) -> bool:
-        """The tenant runs less than its part of the capacity, reckoned as if one more tenant of weight 1 were there."""
-        if flow.of.priority is Priority.BATCH:
+    def _may_use_reserve(self, flow: Flow, sequences: int | None = None) -> bool:
+        """They find a place anywhere, and with all but one of them the tenant runs less than its part of the capacity, reckoned
+        as if one more tenant of weight 1 were there. `sequences`: by default those of the flow's next request.
+        """
+        sequences = flow.head.sequences if sequences is None else sequences
+        if flow.of.priority is Priority.BATCH or self.sequences + sequences > self.capacity.sequences:
             return False
         tenant = flow.tenant
-        return tenant.running * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
+        running = tenant.running + sequences - 1
+        return running * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
+
+    def _may_pass(self, flow: Flow) -> bool:
+        fits = self._passed + flow.head.sequences <= self.capacity.sequences - self._open_sequences
+        return fits and self._may_use_reserve(flow)
 
     def _start(self, entry: Entry, now: float) -> None:
         flow = entry.flow
         flow.of.flows.charge(flow, entry.work)
         self._classes.charge(flow.of, entry.work)
-        flow.tenant.running += entry.ticket.sequences
-        self.sequences += entry.ticket.sequences
+        self._occupy(entry, entry.sequences)
         self.prefill += entry.prefill
         self.running.add(entry.work)
         entry.begun = now
         self._speed.started(now, entry.ticket.sequences)
         entry.state = State.RUNNING
+
+    def _occupy(self, entry: Entry, sequences: int) -> None:
+        """So many places at the engines; what is negative is given back."""
+        entry.flow.tenant.running += sequences
+        self.sequences += sequences
+        self._passed += sequences * entry.passed
 
     def _settle(self, entry: Entry, difference: float) -> None:
         of = entry.flow.of

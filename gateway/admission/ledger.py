@@ -64,19 +64,40 @@ class Flow(Lane):
         self.account = Account()
         self.drain = DrainRate()
 
+    @property
+    def head(self) -> Entry:
+        """Of those that wait, the one that goes next; there is one."""
+        return next(iter(self.entries))
+
 
 class Entry:
     """A request that has been taken in. `work` is what it is charged, `prompt` as guessed and `exact` as counted are
-    the prompt's part of it, `prefill` what no engine has prefilled yet.
+    the prompt's part of it, `prefill` what no engine has prefilled yet. `sequences` have not ended yet; `passed`: it started
+    while one that is too wide for the places that are free waited for more.
     """
 
-    __slots__ = ("begun", "exact", "flow", "offered", "prefill", "prompt", "state", "ticket", "waiter", "work")
+    __slots__ = (
+        "begun",
+        "exact",
+        "flow",
+        "offered",
+        "passed",
+        "prefill",
+        "prompt",
+        "sequences",
+        "state",
+        "ticket",
+        "waiter",
+        "work",
+    )
 
     def __init__(self, ticket: Ticket, flow: Flow, prompt: int, completion: int, now: float) -> None:
         self.ticket = ticket
         self.flow = flow
         self.work = prompt + completion
         self.prompt = self.prefill = prompt
+        self.sequences = ticket.sequences
+        self.passed = False
         self.exact: int | None = None
         self.offered = now
         self.begun = now

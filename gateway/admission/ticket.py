@@ -55,7 +55,7 @@ class Ticket(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """What may run at once: sequences, and prompt tokens that no engine has prefilled yet. Each may be overshot by one
+    """What may run at once: sequences, and prompt tokens that no engine has prefilled yet. The latter may be overshot by one
     request.
     """
 

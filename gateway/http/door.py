@@ -224,7 +224,8 @@ class Door:
         current.set(context)
         if self.debug_headers:
             reply.late = lambda: meter.headers + ([(ROUTE, context.route.encode())] if context.route else [])
-        ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, backend.admission.now())
+        gate = backend.admission
+        ticket = self.tickets.issue(caller, headers, admitted, backend.max_model_len, gate.now(), gate.widest)
         record.priority = ticket.priority
         bounded = named_limit(admitted.body) is not None
         if await meter.check(backend.name, ticket.max_completion_tokens * admitted.sequences if bounded else None):
@@ -256,7 +257,7 @@ class Door:
         record.mark("admission")
         if stream := admitted.body.get("stream") is True:
             context.beat = Beat(partial(SseWriter(reply).write, COMMENT), backend.admission.beat_s)
-        if not await backend.ready(context.beat):
+        if not await _ready(backend, ticket, context.beat):
             again_s = self.engine_in_s(backend.name)
             raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=again_s)
         with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
@@ -264,6 +265,16 @@ class Door:
             record.mark("render")
             context.work = watch.counting(permit)
             await backend.answer(route, admitted.body, reply, context)
+
+
+async def _ready(backend: Backend, ticket: Ticket, beat: Beat | None) -> bool:
+    """False: there is no engine. True as well once the ticket's deadline has passed: the queue refuses it then."""
+    left_s = None if ticket.deadline is None else ticket.deadline - backend.admission.now()
+    try:
+        async with asyncio.timeout(left_s):
+            return await backend.ready(beat)
+    except TimeoutError:
+        return True
 
 
 def _session(headers: Headers) -> str | None:

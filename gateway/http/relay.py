@@ -7,7 +7,9 @@ import msgspec
 
 from gateway.errors import SluiceError
 from gateway.http.asgi import App, Message
+from gateway.http.body import ClientGone
 from gateway.http.reply import Reply
+from gateway.http.stall import taken
 from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
 
@@ -32,6 +34,7 @@ class Relay:
         self._start: Message = {}
         self._failed: list[bytes] = []
         self._held: list[bytes] = []
+        self._stuck: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, path: str, body: dict[str, Any]) -> None:
         payload = msgspec.json.encode(body)
@@ -64,8 +67,11 @@ class Relay:
 
         answering = asyncio.ensure_future(self._app(scope, receive, self._send))
         try:
-            await asyncio.shield(answering)
-        except asyncio.CancelledError:
+            await asyncio.wait((answering, self._stuck), return_when=asyncio.FIRST_COMPLETED)
+            if self._stuck.done():
+                raise ClientGone  # noqa: TRY301  it ends as if it had hung up
+            answering.result()
+        except (asyncio.CancelledError, ClientGone):
             # A handler of vLLM's may run in a task of its own, which a disconnect ends and a cancellation would leave running;
             # a stream of Starlette's notices nothing but the cancellation.
             gone.set()
@@ -79,6 +85,17 @@ class Relay:
             raise
 
     async def _send(self, message: Message) -> None:
+        """To a client that does not read nothing more is sent. vLLM is not told by an error: it must be waiting for tokens, or its
+        end, for what it has running to end with it.
+        """
+        if self._stuck.done():
+            return
+        try:
+            await self._pass_on(message)
+        except ClientGone:
+            self._stuck.set_result(None)
+
+    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -100,8 +117,8 @@ class Relay:
                 self._held.clear()
             if not self._reply.status:
                 kept = [(name, value) for name, value in self._start["headers"] if name in KEPT_HEADERS]
-                await self._reply.start(status, kept)
-            await (self._reply.write(self._told(chunk)) if more else self._reply.end(chunk))
+                await taken(self._reply.start(status, kept))
+            await (taken(self._reply.write(self._told(chunk))) if more else self._reply.end(chunk))
 
     def _told(self, chunk: bytes) -> bytes:
         """A stream's last event names the limit that ended it; elsewhere a header does."""

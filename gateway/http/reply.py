@@ -1,17 +1,22 @@
 """One response: its headers, whether it has begun, and its error form before and after that."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from gateway.errors import SluiceError, face_of
 from gateway.http import envelope
 from gateway.http.asgi import Headers, Send
+from gateway.http.body import ClientGone
+from gateway.http.stall import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class Reply:
-    """Wraps `send`: adds the request id, and knows if a status line is already on its way."""
+    """Wraps `send`: adds the request id, and knows if a status line is already on its way. `start` and `write` wait for a client
+    without end, for their callers to bound; `end` and `json` raise ClientGone if it reads nothing.
+    """
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -34,22 +39,22 @@ class Reply:
 
     async def end(self, chunk: bytes = b"") -> None:
         self.ended = True
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+        await taken(self._send({"type": "http.response.body", "body": chunk, "more_body": False}))
 
     async def json(self, status: int, body: bytes, headers: Headers | None = None) -> None:
         length = (b"content-length", b"%d" % len(body))
-        await self.start(status, [*(headers or [(b"content-type", b"application/json")]), length])
+        await taken(self.start(status, [*(headers or [(b"content-type", b"application/json")]), length]))
         await self.end(body)
 
     async def error(self, err: SluiceError) -> None:
-        """The whole answer, or in mid-stream its last event."""
+        """The whole answer, or in mid-stream its last event. A client that does not read it misses it."""
         if self.ended:
             return
         self.failure = err
-        if not self.status:
-            await self.json(
-                face_of(err).status, envelope.body(err, self.dialect, self.request_id), envelope.headers(err)
-            )
-            return
-        event = envelope.sse_event(err, self.events, request_id=self.request_id)
-        await self.end(event + b"data: [DONE]\n\n" if self.events == "chat" else event)
+        with contextlib.suppress(ClientGone):
+            if not self.status:
+                told = envelope.body(err, self.dialect, self.request_id)
+                await self.json(face_of(err).status, told, envelope.headers(err))
+                return
+            event = envelope.sse_event(err, self.events, request_id=self.request_id)
+            await self.end(event + b"data: [DONE]\n\n" if self.events == "chat" else event)

@@ -9,10 +9,12 @@ from collections.abc import Coroutine, Generator
 from functools import partial
 from typing import Any
 
+from gateway.http import stall
 from gateway.http.asgi import Headers
 from gateway.http.reply import Reply
 
-STALL_S = 120.0
+PIECE = 1 << 14
+"""Bytes sent at once to a slow client: each that it has room for is a sign of life."""
 SSE_HEADERS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
@@ -46,6 +48,7 @@ class SseWriter:
         self._buffer: list[bytes] = []
         self._slow: asyncio.Task[None] | None = None
         self._broken: Exception | None = None
+        self._patience: asyncio.Timeout | None = None
 
     @property
     def begun(self) -> bool:
@@ -64,8 +67,11 @@ class SseWriter:
     async def flushed(self) -> None:
         """Raises what the connection raised, if it did, and TimeoutError if the client takes nothing for STALL_S."""
         if self._slow is not None:
-            async with asyncio.timeout(STALL_S):
-                await self._slow
+            try:
+                async with asyncio.timeout(stall.STALL_S) as self._patience:
+                    await self._slow
+            finally:
+                self._patience = None
         if self._broken is not None:
             raise self._broken
 
@@ -92,7 +98,10 @@ class SseWriter:
             await rest
             while self._buffer:
                 pending, self._buffer = b"".join(self._buffer), []
-                await self._reply.write(pending)
+                for begin in range(0, len(pending), PIECE):
+                    if self._patience is not None:
+                        self._patience.reschedule(asyncio.get_running_loop().time() + stall.STALL_S)
+                    await self._reply.write(pending[begin : begin + PIECE])
         except Exception as exc:  # noqa: BLE001  as above
             self._broken = exc
         finally:

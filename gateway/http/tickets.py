@@ -70,8 +70,17 @@ class Tickets:
         self._default = _terms(settings, Tier())
         self._tiers = {name: _terms(settings, tier) for name, tier in settings.tiers.items()}
 
-    def issue(self, caller: Caller, headers: Headers, admitted: Admitted, max_model_len: int, now: float) -> Ticket:
-        """`now` is the queue's clock. Raises InvalidRequest naming a header that cannot be understood."""
+    def issue(
+        self, caller: Caller, headers: Headers, admitted: Admitted, max_model_len: int, now: float, widest: int = 0
+    ) -> Ticket:
+        """`now` is the queue's clock. Raises InvalidRequest naming a header that cannot be understood, or what makes more sequences
+        than the `widest` request may have (0: no bound).
+        """
+        if 0 < widest < admitted.sequences:
+            raise InvalidRequest(
+                f"The number of prompts times 'n' must be at most {widest} for this model; here it is {admitted.sequences}.",
+                param="n" if "n" in admitted.body else "prompt",
+            )
         told: dict[bytes, bytes] = {}
         for name, value in headers:
             if name in READ:

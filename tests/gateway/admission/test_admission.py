@@ -213,6 +213,20 @@ async def a_client(gate: Admission, dice: random.Random, peak: list[int]) -> Non
         held.generated(dice.randrange(20))
 
 
+async def test_the_end_of_its_last_sequence_gives_a_permit_back_though_its_client_still_reads() -> None:
+    gate = admission(sequences=2)
+    outcome = await gate.admit(ticket("a", sequences=2))
+    assert not isinstance(outcome, Refusal)
+    next_one = asyncio.create_task(permit(gate, "b"))
+    with outcome as held:
+        held.generated(5)
+        (await asyncio.wait_for(next_one, 1)).release()
+        assert gate.status().running_sequences == 1
+        held.generated(5)
+        assert is_empty(gate)
+    assert is_empty(gate)
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_interleaving_of_ends_and_cancellations_gives_every_permit_back_once(seed: int) -> None:

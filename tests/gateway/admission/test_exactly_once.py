@@ -1,5 +1,6 @@
 """Any interleaving of arrivals, starts and ends: bounds hold, nothing idles that could work, every permit comes back once."""
 
+import math
 from dataclasses import replace
 
 from hypothesis import settings
@@ -88,6 +89,12 @@ class Queue(RuleBasedStateMachine):
         self.queue.prefilled(data.draw(st.sampled_from(self.running)), tokens)
         self.start_those_who_may()
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data())
+    def a_sequence_ends(self, data: st.DataObject) -> None:
+        self.queue.finished(data.draw(st.sampled_from(self.running)))
+        self.start_those_who_may()
+
     @rule(sequences=st.integers(0, 10), prefill=st.integers(0, 5000))
     def engines_come_and_go(self, sequences: int, prefill: int) -> None:
         self.queue.set_capacity(Capacity(sequences, prefill))
@@ -101,15 +108,22 @@ class Queue(RuleBasedStateMachine):
 
     def start_those_who_may(self) -> None:
         while (entry := self.queue.take(self.now)) is not None:
-            assert self.queue.sequences - entry.ticket.sequences < self.queue.capacity.sequences
+            others = self.queue.sequences - entry.ticket.sequences
+            assert others + min(entry.ticket.sequences, self.places) <= self.queue.capacity.sequences
             assert self.queue.prefill - entry.prefill < self.queue.capacity.prefill_tokens
             self.waiting.remove(entry)
             self.running.append(entry)
 
+    @property
+    def places(self) -> int:
+        """Outside the reserve."""
+        return max(1, math.ceil(self.queue.capacity.sequences * (1 - POLICY.reserve)))
+
     @invariant()
     def the_books_agree(self) -> None:
         queue = self.queue
-        assert queue.sequences == sum(entry.ticket.sequences for entry in self.running)
+        assert queue.sequences == sum(entry.sequences for entry in self.running)
+        assert queue._passed == sum(entry.sequences for entry in self.running if entry.passed)
         assert queue.prefill == sum(entry.prefill for entry in self.running)
         assert queue.running.requests == len(self.running)
         assert queue.waiting.requests == len(self.waiting)
@@ -129,7 +143,8 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def nothing_idles_that_could_work(self) -> None:
         capacity = self.queue.capacity
-        open_sequences = self.queue.sequences < capacity.sequences * (1 - POLICY.reserve)
+        widest = max((entry.sequences for entry in self.waiting), default=1)
+        open_sequences = self.queue.sequences + min(widest, self.places) <= capacity.sequences * (1 - POLICY.reserve)
         open_prefill = self.queue.prefill < capacity.prefill_tokens * (1 - POLICY.reserve)
         assert not (self.waiting and open_sequences and open_prefill)
 

@@ -187,6 +187,68 @@ def test_the_reserve_is_for_those_below_their_share() -> None:
     assert fair.take(0.0) is not None
 
 
+def wide_beside_a_flood(sequences: int = 6) -> tuple[FairQueue, list[Entry], Entry]:
+    """Ten places, two of them reserved; seven taken, so that a request of several sequences waits."""
+    fair = queue(sequences=10, reserve=0.2, max_tokens=PLENTY)
+    running = [taken(each) for each in flood(fair, 7, "flood")]
+    wide = taken(fair.offer(ticket("wide", sequences=sequences), 0.0))
+    assert wide.state is State.WAITING
+    return fair, running, wide
+
+
+def test_a_request_of_several_sequences_starts_when_all_of_them_find_a_place() -> None:
+    fair, running, wide = wide_beside_a_flood()
+    for entry in running[:4]:
+        fair.leave(entry, 0.0, 1)
+        assert fair.take(0.0) is None
+    fair.leave(running[4], 0.0, 1)
+    assert fair.take(0.0) is wide
+    assert fair.sequences == 8
+
+
+def test_it_leaves_the_reserve_to_those_below_their_share() -> None:
+    fair, _, wide = wide_beside_a_flood()
+    quiet = [taken(fair.offer(ticket("quiet"), 0.0)) for _ in range(3)]
+    assert [fair.take(0.0), fair.take(0.0), fair.take(0.0)] == [*quiet[:2], None]
+    assert wide.state is State.WAITING
+
+
+@pytest.mark.parametrize("sequences", [6, 8, 20])
+def test_it_waits_for_what_runs_and_not_for_whoever_comes_then(sequences: int) -> None:
+    """More sequences than there are places (engines have left) start once nothing else runs, but for who may pass."""
+    fair, running, wide = wide_beside_a_flood(sequences)
+    busy: list[Entry] = []
+    while running:
+        for _ in range(3):
+            fair.offer(ticket("quiet"), 0.0)
+        while (entry := fair.take(0.0)) not in (None, wide):
+            busy.append(taken(entry))
+        if entry is wide:
+            break
+        assert len(busy) == 2
+        fair.leave(running.pop(), 0.0, 1)
+        fair.leave(busy.pop(0), 0.0, 1)
+    else:
+        assert fair.take(0.0) is wide
+    assert len(running) == max(0, 8 - sequences)
+    assert fair.sequences == sequences + len(running) + len(busy)
+
+
+def test_each_sequence_gives_its_place_back_as_it_ends() -> None:
+    fair = queue(sequences=4)
+    wide = taken(fair.offer(ticket(sequences=4), 0.0))
+    waiting = [taken(fair.offer(ticket("b"), 0.0)) for _ in range(5)]
+    for entry in waiting[:3]:
+        assert fair.take(0.0) is None
+        fair.finished(wide)
+        assert fair.take(0.0) is entry
+    fair.finished(wide)
+    assert fair.take(0.0) is None, "the last one's is given back by its end"
+    fair.leave(wide, 0.0, 400)
+    assert fair.take(0.0) is waiting[3]
+    assert fair.sequences == 4
+
+
 def test_one_tenant_cannot_fill_the_queue() -> None:
     fair = queue(max_requests=90, max_tokens=PLENTY)
     refusals = [each for each in flood(fair, 200, "greedy") if isinstance(each, Refusal)]

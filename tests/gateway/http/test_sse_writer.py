@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http import sse_writer, stall
+from gateway.http.body import ClientGone
 from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
 
@@ -98,3 +100,40 @@ async def test_what_the_connection_raises_reaches_whoever_waits_not_whoever_writ
     writer.write(b"a")
     with pytest.raises(ConnectionResetError):
         await writer.flushed()
+
+
+class Slow:
+    """Takes a message each `pause_s` seconds."""
+
+    def __init__(self, pause_s: float) -> None:
+        self.pause_s = pause_s
+        self.sent: list[bytes] = []
+
+    async def send(self, message: Any) -> None:
+        await asyncio.sleep(self.pause_s)
+        self.sent.append(message.get("body", b""))
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_a_long_tail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes: only one that takes nothing is given up."""
+    monkeypatch.setattr(stall, "STALL_S", 0.15)
+    monkeypatch.setattr(sse_writer, "PIECE", 4)
+    client = Slow(0.03)
+    writer = SseWriter(Reply(client.send, "r"))
+    writer.write(b"head")
+    writer.write(b"a tail of many pieces, which the client takes one by one")
+    await writer.flushed()
+    writer.write(b"end")
+    await writer.flushed()
+    assert b"".join(client.sent) == b"heada tail of many pieces, which the client takes one by oneend"
+
+
+async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stall, "STALL_S", 0.05)
+    reply = Reply(Slow(60).send, "r")
+    writer = SseWriter(reply)
+    writer.write(b"a")
+    with pytest.raises(TimeoutError):
+        await writer.flushed()
+    with pytest.raises(ClientGone):
+        await reply.end()

@@ -34,11 +34,20 @@ def issue(
     tier: str = "unheard-of",
     settings: Admission = SETTINGS,
     sequences: int = 1,
+    widest: int = 0,
     **headers: str,
 ) -> Ticket:
     asked = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     caller = Principal("k", tenant, tier, frozenset())
-    return Tickets(settings).issue(caller, asked, Admitted(body or {}, (), sequences), CONTEXT, NOW)
+    return Tickets(settings).issue(caller, asked, Admitted(body or {}, (), sequences), CONTEXT, NOW, widest)
+
+
+@pytest.mark.parametrize(("body", "named"), [({"n": 3}, "n"), ({"prompt": ["a", "b", "c"]}, "prompt")])
+def test_a_request_wider_than_any_may_be_is_told_how_wide(body: dict[str, Any], named: str) -> None:
+    assert issue(body, sequences=3, widest=3).sequences == issue(body, sequences=3).sequences == 3
+    with pytest.raises(InvalidRequest, match="at most 2 for this model; here it is 3") as refusal:
+        issue(body, sequences=3, widest=2)
+    assert refusal.value.param == named
 
 
 def test_a_request_that_says_nothing_gets_what_the_configuration_says() -> None:

@@ -155,7 +155,7 @@ async def test_a_connection_that_broke_while_it_waited_gives_its_permit_back() -
 
 
 async def test_a_client_that_takes_no_comment_gives_its_permit_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.http.sse_writer.STALL_S", 0.05)
+    monkeypatch.setattr("gateway.http.stall.STALL_S", 0.05)
     admission, turnstile = gate(), Turnstile()
     with await taken(turnstile, admission, Client()):
         waiting = asyncio.create_task(taken(turnstile, admission, Client(stuck=True)))

@@ -163,6 +163,23 @@ async def test_who_waits_outlasts_the_engines(front: Full) -> None:
     assert (await waiting).status_code == 200
 
 
+async def test_a_deadline_passes_while_there_is_no_engine_too(front: Full) -> None:
+    replacing = asyncio.create_task(front.replace_engine(away_s=0.8))
+    await soon(lambda: not front.backend.pool.available, 5)
+    begun = time.monotonic()
+    reply = await ask(front.of("a"), headers={"x-sluice-deadline-ms": "100"})
+    assert time.monotonic() - begun < 0.4, "an engine is waited for longer than that"
+    assert (reply.status_code, reply.headers["x-sluice-reason"]) == (503, "deadline_expired")
+    await replacing
+
+
+async def test_a_request_of_more_sequences_than_an_engine_runs_is_a_400_that_says_so(front: Full) -> None:
+    reply = await ask(front.of("a"), "/v1/completions", n=2, prompt=["a", "b"])
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (400, "n")
+    assert "must be at most 2" in error["message"]
+
+
 async def test_status_and_metrics_tell_of_the_queue(front: Full) -> None:
     await front.hold()
     waiting = [ask(front.of("a")), ask(front.of("b"), headers={"x-sluice-priority": "batch"})]
