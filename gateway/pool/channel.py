@@ -37,19 +37,21 @@ log = structlog.get_logger(__name__)
 
 class ChannelLostError(Exception):
     """The session with the engine is over; its text says why. `died`: so is the engine, as far as can be seen from here; `quiet_s`:
-    and since so long.
+    and since so long. `own`: it was this gateway that fell silent, and the engine is as well as ever.
     """
 
-    def __init__(self, reason: str, *, died: bool = False, quiet_s: float = 0.0) -> None:
+    def __init__(self, reason: str, *, died: bool = False, quiet_s: float = 0.0, own: bool = False) -> None:
         super().__init__(reason)
         self.died = died
         self.quiet_s = quiet_s
+        self.own = own
 
 
 class Loss(NamedTuple):
     reason: str
     died: bool
     quiet_s: float = 0.0
+    own: bool = False
 
 
 class ChannelSink(Protocol):
@@ -135,7 +137,7 @@ class EngineChannel:
             try:
                 await self._session()
             except ChannelLostError as exc:
-                loss = Loss(str(exc), exc.died, exc.quiet_s)
+                loss = Loss(str(exc), exc.died, exc.quiet_s, exc.own)
             except Exception as exc:  # noqa: BLE001  whatever an engine makes us trip over ends its session, and nothing else
                 loss = Loss(f"{type(exc).__name__}: {exc}", died=False)
             finally:
@@ -177,7 +179,8 @@ class EngineChannel:
         if event["event"] == zmq.EVENT_DISCONNECTED:
             self._note_pause()
             own = time.monotonic() - self._stood_still_at < wire.SILENCE_S
-            raise ChannelLostError("engine closed the connection", died=self._unanswered < SILENT_PINGS and not own)
+            died = self._unanswered < SILENT_PINGS and not own
+            raise ChannelLostError("engine closed the connection", died=died, own=own)
         raise ChannelLostError("engine refused the handshake (wrong key, or this gateway is not on its list yet)")
 
     def _note_pause(self) -> None:
@@ -217,6 +220,8 @@ class EngineChannel:
                 case wire.LEAVING:
                     self.leaving = True
                     self._sink.on_load(self)
+                case wire.FORGOTTEN:
+                    raise ChannelLostError("engine has given this gateway up", own=True)
                 case other:
                     raise ChannelLostError(f"engine sent an unknown message {other!r}")
 

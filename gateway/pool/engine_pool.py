@@ -204,7 +204,7 @@ class EnginePool:
 
     def on_lost(self, channel: EngineChannel, loss: Loss) -> None:
         """All that was on this engine goes on elsewhere, as if nothing had happened."""
-        now, planned = time.monotonic(), channel.leaving or channel.delisted
+        now, planned = time.monotonic(), channel.leaving or channel.delisted or loss.own
         if not planned:
             channel.breaker.fault(now)
             self.failover.lost += 1

@@ -57,8 +57,9 @@ class Failover:
         self.hedges.earn()
 
     def end(self, flight: Flight, now: float, *, planned: bool) -> SluiceError | None:
-        """The error it ends with; None: it goes on elsewhere. `planned`: the engine was on its way out, so moving its requests is
-        no retry. A request's first move is free, however many requests the engine had; further ones are paid for.
+        """The error it ends with; None: it goes on elsewhere. `planned`: the engine was on its way out, or it was this gateway that
+        had fallen silent, so moving its requests is no retry. A request's first move is free, however many requests the engine
+        had; further ones are paid for.
         """
         if flight.blamed >= self.policy.blamed or flight.deaths >= self.policy.deaths:
             return EnginePoisoned(

@@ -58,7 +58,7 @@ class EngineOutlet:
     """`run` returns never; it raises what killed the core. A gateway that vanishes or falls silent frees its requests."""
 
     def __init__(self, core: Core, slots: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
-        """`slots`: sequences that the core runs at once."""
+        """`slots`: sequences of a full engine."""
         self._core = core
         self._clock = clock
         self._stats = CoreStats()
@@ -210,6 +210,7 @@ class EngineOutlet:
             if kind == wire.HELLO:
                 await self._welcome(gateway, frames)
             if gateway not in self._seen:
+                await self._send(gateway, [wire.FORGOTTEN])
                 continue
             self._seen[gateway] = clock()
             try:

@@ -2,7 +2,8 @@
 
 Gateway → engine: HELLO; ADD + id + request frames; ABORT + request ids; PING, to one engine of each model with the Queue.
 Engine → gateway: WELCOME + Load; OUTPUTS + EngineCoreOutputs frames, one message per engine step; PONG + Load;
-REFUSED + id + reason; LEAVING when the engine takes no new work.
+REFUSED + id + reason; LEAVING when the engine takes no new work; FORGOTTEN to who has not said HELLO, or was silent for SILENCE_S
+since: it has nothing here any more.
 """
 
 from typing import Any
@@ -20,6 +21,7 @@ PONG = b"Q"
 OUTPUTS = b"O"
 REFUSED = b"X"
 LEAVING = b"L"
+FORGOTTEN = b"F"
 
 HEARTBEAT_S = 1.0
 SILENCE_S = 5.0

@@ -211,6 +211,25 @@ async def test_no_message_of_a_gateway_brings_an_engine_down(pair, message):
     context.destroy(linger=0)
 
 
+async def test_a_gateway_that_was_given_up_is_told_so_and_comes_back_at_once(pair):
+    """Its event loop stood still, and ZeroMQ kept the connection up for it. That is held against no engine and no stream."""
+    engine, gateway = pair
+    (path,) = gateway.pool.roster.channels
+    balance = gateway.pool.failover.budget.balance
+    await gateway.add("r")
+    for number in (1, 3, 5):
+        await soon(lambda: len(engine.core.ids) >= number, 2, "the stream at the engine")  # noqa: B023  waited for here
+        engine.core.say("r")
+        await gateway.output()
+        await engine.outlet._drop(identity_of(engine), "silent")
+        await gateway.add(f"other {number}")
+        await soon(lambda: len(engine.core.ids) == number + 2, 2, "both at the engine")  # noqa: B023
+        await gateway.pool.abort([f"other {number}"])
+    assert (path.open, path.breaker.half_open, gateway.pool.failover.lost) == (True, False, 0)
+    assert gateway.pool.failover.budget.balance == balance
+    assert gateway.pool._flights["r~4"].deaths == 0
+
+
 async def test_a_dead_core_ends_the_outlet(pair):
     engine, _ = pair
     engine.core.die()
