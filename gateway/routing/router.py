@@ -109,8 +109,3 @@ class Router:
         """Its first output came, with the engine's count of prompt tokens that were in its cache."""
         found = cached_tokens // self._block_tokens
         self._index.correct(ticket.engine_id, ticket.blocks, ticket.believed, found, ticket.before)
-
-    def heard(self, engine_id: str, blocks: list[int]) -> None:
-        """The engine relayed that another gateway sent it a prompt. Engines that are unknown here are ignored."""
-        if engine_id in self._engine_hashes:
-            self._index.record(engine_id, blocks)

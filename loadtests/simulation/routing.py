@@ -21,7 +21,7 @@ from loadtests.simulation.routing_policies import POLICIES
 from loadtests.simulation.routing_replay import Outcome, Replay, Setup
 from loadtests.simulation.routing_table import show
 
-SCHEMA = 1
+SCHEMA = 2
 REPLICAS = (2, 4, 8)
 HIT_BAR, LOAD_BAR, COST_BAR_US = 0.35, 1.25, 50.0
 BOUNDED = 2000
@@ -54,9 +54,8 @@ def runs(utilisation: float, seed: int) -> Iterator[tuple[str, Setup]]:
     largest = REPLICAS[-1]
     for policy in ("round robin", "Sluice"):
         yield policy, Setup(largest, cache_blocks=BOUNDED, utilisation=utilisation, seed=seed)
-    yield "Sluice", Setup(largest, gateways=4, utilisation=utilisation, seed=seed)
     for report_s in (1.0, 0.1):
-        yield "Sluice", Setup(largest, 4, utilisation, relayed=True, report_s=report_s, seed=seed)
+        yield "Sluice", Setup(largest, 4, utilisation, report_s=report_s, seed=seed)
 
 
 def missed(outcomes: list[Outcome], cost: Cost) -> list[str]:

@@ -20,14 +20,12 @@ class Policy(Protocol):
 
     def choose(self, request: Request, replicas: Sequence[Replica], now: float) -> tuple[int, Ticket | None]: ...
     def started(self, ticket: Ticket, cached_tokens: int) -> None: ...
-    def heard(self, engine_id: str, blocks: list[int]) -> None: ...
 
 
 class _Deaf:
     """A policy that learns nothing from what became of its choices."""
 
     def started(self, ticket: Ticket, cached_tokens: int) -> None: ...
-    def heard(self, engine_id: str, blocks: list[int]) -> None: ...
 
 
 class RoundRobin(_Deaf):
@@ -82,9 +80,6 @@ class Sluice:
 
     def started(self, ticket: Ticket, cached_tokens: int) -> None:
         self._router.started(ticket, cached_tokens)
-
-    def heard(self, engine_id: str, blocks: list[int]) -> None:
-        self._router.heard(engine_id, blocks)
 
 
 POLICIES: dict[str, Callable[[Sequence[Replica], random.Random], Policy]] = {

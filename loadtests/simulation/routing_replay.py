@@ -24,15 +24,13 @@ UNBOUNDED = 1 << 40
 
 class Setup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`utilisation`: offered work over what all engines could do if nothing were ever cached; it sets their speed, so that 2
-    replicas are as busy as 8. `cache_blocks` of 512 tokens per engine; None never forgets. `relayed`: an engine's report also
-    tells every gateway the block hashes of what the others sent to it since the last one.
+    replicas are as busy as 8. `cache_blocks` of 512 tokens per engine; None never forgets.
     """
 
     replicas: int
     gateways: int = 1
     utilisation: float = 0.7
     cache_blocks: int | None = None
-    relayed: bool = False
     report_s: float = 1.0
     seed: int = 1
 
@@ -86,7 +84,6 @@ class Replay:
         self._gateways: list[_Gateway] = []
         self._events: list[_Event] = []
         self._number = 0
-        self._sent: list[tuple[_Gateway, str, list[int]]] = []
 
     def run(self, name: str, policy: Callable[[Sequence[Replica], random.Random], Policy]) -> Outcome:
         setup, rng = self._setup, random.Random(self._setup.seed)
@@ -130,7 +127,6 @@ class Replay:
         seconds = time.perf_counter() - began
         served = self._engines[chosen].serve(arrival, now)
         view = gateway.views[chosen]
-        self._sent.append((gateway, view.engine_id, arrival.hash_ids))
         view.requests += 1
         prefill = arrival.input_length if ticket is None else ticket.uncached_tokens
         view.prefill_tokens += prefill
@@ -166,11 +162,6 @@ class Replay:
                 own = view.requests - view.others_requests, view.prefill_tokens - view.others_prefill_tokens
                 view.others_requests, view.others_prefill_tokens = requests - own[0], prompts - gateway.waiting[engine]
                 view.requests, view.prefill_tokens = own[0] + view.others_requests, own[1] + view.others_prefill_tokens
-        sent, self._sent = self._sent, []
-        for sender, engine_id, blocks in sent if self._setup.relayed else []:
-            for gateway in self._gateways:
-                if gateway is not sender:
-                    gateway.policy.heard(engine_id, blocks)
         then = now + self._setup.report_s
         self._at(then, lambda: self._report(then))
 

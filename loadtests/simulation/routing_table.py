@@ -27,10 +27,10 @@ def show(outcomes: Sequence[Outcome], ceiling: float, cost: Cost, console: Conso
         if last not in (None, setup):
             table.add_section()
         last = setup
-        relayed = f", relayed each {setup.report_s:g} s" if setup.relayed else ""
+        reports = f", reports each {setup.report_s:g} s" if setup.gateways > 1 else ""
         table.add_row(
             str(setup.replicas),
-            f"{setup.gateways}{relayed}",
+            f"{setup.gateways}{reports}",
             "all" if setup.cache_blocks is None else str(setup.cache_blocks),
             outcome.policy,
             f"{outcome.hit_rate:.1%}",

@@ -165,14 +165,6 @@ def test_a_replica_that_left_is_forgotten_and_one_that_comes_is_used():
     assert used == {replica.engine_id for replica in replicas}
 
 
-def test_what_other_gateways_sent_is_learned_from_the_engine():
-    replicas = idle(8)
-    router = router_for(replicas)
-    router.heard("engine-5", PROMPT.blocks)
-    router.heard("engine-unknown", PROMPT.blocks)
-    assert send(router, PROMPT, replicas)[0].index == 5
-
-
 def test_the_reason_fits_in_a_header():
     replicas = idle(2)
     router = router_for(replicas)
