@@ -100,7 +100,7 @@ class Detector:
                 for name, owner in ((template, seen.tenant), (template ^ inner, seen.key))[: 1 + shared]:
                     group = self.groups.of(name, owner, record.profile.day)
                     if group is not None:
-                        group.take(owner, hour, marks.whole, phi, (marks.instruction, marks.reasoning))
+                        group.take(owner, hour, marks.text, phi, (marks.instruction, marks.reasoning))
         self._dirty[seen.key] = self._changed[seen.key] = None
 
     def due(self, now: float) -> list[str]:

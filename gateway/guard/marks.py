@@ -2,9 +2,14 @@
 
 Several requests are read at once, which costs little more than reading one; what is kept of each does not depend on it.
 
+What is read. A request's name, `whole`, is that of all its messages, so a question makes it another one wherever it stands. Its
+words are those that the client has said since the turn before (of a first turn, all): users, tools, an answer begun for the
+model. Of system messages and descriptions of tools those are read that are new here, numbers apart: what stays the same from
+request to request says nothing, and would drown what does not. Of a long text the words read are spread over it.
+
 Templates. A request shows up to five: its system prompt; its frame (function words stay, what is between them becomes a
-slot); its first eight words, its first three and its last five, numbers made equal. Applications, harvests and evaluation
-harnesses repeat at least one of them.
+slot); its first eight words, its first three and its last five, numbers made equal. What is new in a system message shows the
+last four as well. Applications, harvests and evaluation harnesses repeat at least one of them.
 
 Embedding. Each word's hash is a vector of 64 signs; a text is the sum over its words, damped by the root of their number
 of times, at unit length (a hashed bag of words). Its signs are a SimHash; eleven of them are the text's topic bucket.
@@ -21,31 +26,36 @@ from numpy.typing import NDArray
 from gateway.guard import distinct
 from gateway.guard.hashing import Hasher, Hashes, Places, Words, spans
 from gateway.guard.lexicon import Hit, Lexicon, grams, plain
-from gateway.guard.observation import Observation
+from gateway.guard.observation import Observation, shortened
 
 DIMENSIONS: Final = 64
 TOPIC_BITS: Final = 11
 SHINGLES: Final = 9
 """Bits of a register's place, where shingles are counted."""
 MAX_WORDS: Final = 256
+END_WORDS, RUN_WORDS = 64, 8
+"""Of a longer text: so many words at both ends, and runs of so many between them, evenly spread."""
 HEAD_WORDS, TAIL_WORDS = 16, 8
 MOST: Final = 64
 """Requests that are read at once at most."""
-ORDERS: Final = 4096
+ORDERS: Final = 32_768
 TIE: Final = 1e-3
 """What sums that should be zero may come to."""
 SLOT: Final = np.uint64(1)
 INSTRUCTING: Final = frozenset({"system", "developer"})
+ASIDE: Final = INSTRUCTING | {"tools"}
 _TEXT: Final = np.uint64(58)
 _WORD: Final = np.uint64(6)
 
 
 class Marks(NamedTuple):
-    """`shingles`: register and rank of each three words in a row, of at most MAX_WORDS. `predecessor`: the conversation that
-    this one continues, if it is one; `conversation`: what a next one would name so.
+    """`whole` names the request, `text` what was read of it: stock phrases in two conversations are two requests and one text.
+    `shingles`: register and rank of each three words in a row. `predecessor`: the conversation that this one continues, if it is
+    one; `conversation`: what a next one would name so.
     """
 
     whole: int
+    text: int
     shingles: tuple[NDArray[np.intp], distinct.Registers]
     templates: tuple[int, ...]
     embedding: NDArray[np.float32]
@@ -69,12 +79,24 @@ class Orders(NamedTuple):
 NO_ORDERS: Final = Orders(None, False)
 
 
+class Reading(NamedTuple):
+    """`news`: system messages and tools that are new here; `said`: what else the client has said since the turn before."""
+
+    news: str
+    said: str
+    orders: Orders
+    whole: int
+    text: int
+    conversation: int
+    predecessor: int | None
+
+
 class Marker:
     """One secret's marks."""
 
     def __init__(self, hasher: Hasher) -> None:
         self._hasher, self._lexicon = hasher, Lexicon(hasher)
-        tags = [hasher.ident(name) for name in (b"whole", b"frame", b"opening", b"lead", b"tail")]
+        tags = [hasher.ident(name) for name in (b"frame", b"opening", b"lead", b"tail")]
         self._tags = np.array(tags, np.uint64)
         self._system = np.array([hasher.ident(b"system")], np.uint64)
         self._orders: OrderedDict[int, Orders] = OrderedDict()
@@ -84,57 +106,88 @@ class Marker:
 
     def all(self, seen: Sequence[Observation]) -> list[Marks]:
         """Of MOST requests at most."""
-        asked = _bounded(self._hasher.words([_asked(each) for each in seen]))
-        same = plain(asked)
-        wholes, templates = self._templates(asked, same)
+        read = [self._read(each) for each in seen]
+        words = _bounded(self._hasher.words([text for each in read for text in each[:2]]))
+        asked, same = words._replace(bounds=words.bounds[::2]), plain(words)
+        templates = self._templates(words, same)
         embeddings, simhashes = _embedded(asked, same)
         places, ranks = distinct.placed(_shingles(asked.hashes), SHINGLES)
-        hits = self._lexicon.hits(same, asked.bounds)
+        hits = self._lexicon.hits(same, words.bounds)
         bounds, marks = asked.bounds.tolist(), []
-        for number, each in enumerate(seen):
-            orders, hit, simhash = self._orders_of(each), hits[number], simhashes[number]
+        for number, (each, one) in enumerate(zip(seen, read, strict=True)):
+            simhash, orders = simhashes[number], one.orders
+            news, said = hits[2 * number : 2 * number + 2]
+            fresh, frames = templates[2 * number : 2 * number + 2]
             begin, end = bounds[number], bounds[number + 1]
             end = min(end, max(begin, end - 2))
-            said = [f"{role}:{text}" for role, text in each.messages if role not in INSTRUCTING]
-            named = [self._hasher.ident(text.encode("utf-8", "surrogatepass")).to_bytes(8) for text in said]
             marks.append(
                 Marks(
-                    whole=wholes[number],
+                    whole=one.whole,
+                    text=one.text,
                     shingles=(places[begin:end], ranks[begin:end]),
-                    templates=templates[number] if orders.template is None else (orders.template, *templates[number]),
+                    templates=(*(() if orders.template is None else (orders.template,)), *frames, *fresh),
                     embedding=embeddings[number],
                     simhash=simhash,
                     topic=simhash >> (DIMENSIONS - TOPIC_BITS),
-                    # An operator's own system prompt may well say "step by step", and says it in every request.
-                    instruction=Hit.INSTRUCTION in hit or orders.instruction,
-                    reasoning=Hit.REASONING in hit,
-                    probing=Hit.PROBING in hit,
+                    instruction=Hit.INSTRUCTION in news | said or orders.instruction,
+                    # An operator's own system prompt may well say "step by step", and names its users or the day.
+                    reasoning=Hit.REASONING in said,
+                    probing=Hit.PROBING in said,
                     turns=sum(role == "user" for role, _ in each.messages),
-                    conversation=self._hasher.ident(*named),
-                    predecessor=self._hasher.ident(*named[:-2]) if len(named) > 2 else None,
+                    conversation=one.conversation,
+                    predecessor=one.predecessor,
                 )
             )
         return marks
 
-    def _templates(self, asked: Words, same: Hashes) -> tuple[list[int], list[tuple[int, ...]]]:
-        """Of each text the name of its whole, and those of its templates."""
+    def _read(self, seen: Observation) -> Reading:
+        names = [self._hasher.ident(f"{role}:{text}".encode("utf-8", "surrogatepass")) for role, text in seen.messages]
+        aside: dict[bool, list[tuple[int, str]]] = {True: [], False: []}
+        turns = []
+        for (role, text), name in zip(seen.messages, names, strict=True):
+            if role in ASIDE:
+                aside[role in INSTRUCTING].append((name, text))
+            else:
+                turns.append((role == "assistant", text, name.to_bytes(8)))
+        (orders, system), (_, tools) = self._orders_of(aside[True]), self._orders_of(aside[False])
+        news = f"{tools}\n{system}"
+        # An answer that the client has begun for the model comes last.
+        end = _back(turns, len(turns), answers=True)
+        begin = _back(turns, end, answers=False)
+        before = _back(turns, begin, answers=True)
+        said = [text for _, text, _ in turns[begin:]]
+        if not said and not news.strip() and seen.messages:
+            said = [seen.messages[-1][1]]
+        asked = shortened("\n".join(said))
+        return Reading(
+            news,
+            asked,
+            orders,
+            self._hasher.ident(*(name.to_bytes(8) for name in names)),
+            self._hasher.ident(f"{news}\n{asked}".encode("utf-8", "surrogatepass")),
+            self._hasher.ident(*(name for _, _, name in turns[:end])),
+            self._hasher.ident(*(name for _, _, name in turns[:before])) if before else None,
+        )
+
+    def _templates(self, asked: Words, same: Hashes) -> list[tuple[int, ...]]:
+        """The names of each text's templates."""
         begins, counts = asked.bounds[:-1], asked.counts
         frames, telling = self._frames(same, begins, counts)
-        source = np.concatenate((asked.hashes, same, frames.hashes))
-        of_same, of_frames = begins + len(same), frames.bounds[:-1] + 2 * len(same)
+        source = np.concatenate((same, frames.hashes))
+        of_same, of_frames = begins, frames.bounds[:-1] + len(same)
         last = np.minimum(counts, 5)
         names = self._hasher.runs(
             source,
-            np.concatenate((begins, of_frames, of_same, of_same, of_same + counts - last)),
-            np.concatenate((counts, frames.counts, np.minimum(counts, 3), np.minimum(counts, 8), last)),
+            np.concatenate((of_frames, of_same, of_same, of_same + counts - last)),
+            np.concatenate((frames.counts, np.minimum(counts, 3), np.minimum(counts, 8), last)),
             np.repeat(self._tags, len(counts)),
         )
-        wholes, frame, opening, lead, tail = names.reshape(len(self._tags), -1).tolist()
+        frame, opening, lead, tail = names.reshape(len(self._tags), -1).tolist()
         found = []
         for number, (many, tells) in enumerate(zip(counts.tolist(), telling, strict=True)):
             three = (frame[number], opening[number]) if tells else (opening[number],)
             found.append((three if many >= 3 else ()) + ((lead[number], tail[number]) if many >= 5 else ()))
-        return wholes, found
+        return found
 
     def _frames(self, same: Hashes, begins: Places, counts: Places) -> tuple[Words, list[bool]]:
         """Of each text its function words with one slot between them, and whether these are enough to tell a template by."""
@@ -151,40 +204,50 @@ class Marker:
         frames = np.where(function, ends, SLOT)[kept]
         return Words(frames, function[kept], passed[bounds]), (np.diff(telling[bounds]) >= 2).tolist()
 
-    def _orders_of(self, seen: Observation) -> Orders:
-        system = "\n".join([text for role, text in seen.messages if role in INSTRUCTING])
-        if not system:
-            return NO_ORDERS
-        name = self._hasher.ident(system.encode("utf-8", "surrogatepass"))
-        known = self._orders.pop(name, None)
-        if known is None:
-            words = _bounded(self._hasher.words((system,)))
+    def _orders_of(self, told: Sequence[tuple[int, str]]) -> tuple[Orders, str]:
+        """Of system messages (name, text) what is kept, and what is new here: not even its template, numbers apart, was seen."""
+        if not told:
+            return NO_ORDERS, ""
+        kept = {name: self._orders.pop(name, None) for name, _ in told}
+        new = shortened("\n".join(text for name, text in told if kept[name] is None))
+        orders = None
+        if new:
+            words = _bounded(self._hasher.words((new,)))
             same = plain(words)
             template = int(self._hasher.runs(same, words.bounds[:1], words.counts, self._system)[0])
-            hit = self._lexicon.hits(same, words.bounds)[0]
-            known = Orders(template if len(same) else None, Hit.INSTRUCTION in hit)
-            if len(self._orders) >= ORDERS:
-                self._orders.popitem(last=False)
-        self._orders[name] = known
-        return known
+            orders = self._orders.pop(template, None)
+            if orders is None:
+                hit = self._lexicon.hits(same, words.bounds)[0]
+                orders = Orders(template if len(same) else None, Hit.INSTRUCTION in hit)
+            else:
+                new = ""
+            self._orders[template] = orders
+        found = {name: known or orders or NO_ORDERS for name, known in kept.items()}
+        self._orders.update(found)
+        while len(self._orders) > ORDERS:
+            self._orders.popitem(last=False)
+        return Orders(found[told[0][0]].template, any(each.instruction for each in found.values())), new
 
 
-def _asked(seen: Observation) -> str:
-    """The last question."""
-    users = [text for role, text in seen.messages if role == "user"]
-    return users[-1] if users else (seen.messages[-1][1] if seen.messages else "")
+def _back(turns: Sequence[tuple[bool, str, bytes]], place: int, *, answers: bool) -> int:
+    """Where the turns of one side that end before `place` begin."""
+    while place and turns[place - 1][0] is answers:
+        place -= 1
+    return place
 
 
 def _bounded(words: Words) -> Words:
-    """Of longer texts, the words at both ends."""
+    """Of longer texts, the words at both ends and runs of them between."""
     counts = words.counts
     if not (counts > MAX_WORDS).any():
         return words
-    half = np.minimum(counts, MAX_WORDS) // 2
-    rest = np.minimum(counts, MAX_WORDS) - half
-    starts = np.stack((words.bounds[:-1], words.bounds[1:] - rest), axis=1).ravel()
-    kept = spans(starts, np.stack((half, rest), axis=1).ravel())
-    return Words(words.hashes[kept], words.numbers[kept], np.concatenate(([0], np.cumsum(half + rest))))
+    place = np.arange(len(words.hashes)) - np.repeat(words.bounds[:-1], counts)
+    left = np.repeat(counts, counts) - place
+    runs = np.repeat(np.maximum(-(-(counts - 2 * END_WORDS) // RUN_WORDS), 1), counts)
+    run, many = (place - END_WORDS) // RUN_WORDS, (MAX_WORDS - 2 * END_WORDS) // RUN_WORDS
+    chosen = (run + 1) * many // runs > run * many // runs
+    kept = np.repeat(counts <= MAX_WORDS, counts) | (place < END_WORDS) | (left <= END_WORDS) | chosen
+    return Words(words.hashes[kept], words.numbers[kept], _running(kept)[words.bounds])
 
 
 def _shingles(words: Hashes) -> Hashes:

@@ -112,7 +112,7 @@ class Profile:
         distinct.add(self.samplings, _way(seen.temperature, seen.top_p, seen.max_tokens, seen.n))
         _set(self.topics, marks.topic)
         for template in marks.templates:
-            self.templates.add(template, marks.whole)
+            self.templates.add(template, marks.text)
         if seen.status < 400:
             self.phi += phi
             self.squares += float(phi @ phi)

@@ -1,38 +1,62 @@
-"""The texts of a request, whatever its route: what the guard hashes, and nothing else reads."""
+"""The texts of a request, whatever its route and wherever in it they stand: what the guard hashes, and nothing else reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from gateway.guard.observation import shortened
+import msgspec
+
+from gateway.guard.observation import digest, shortened
 
 MOST: Final = 64
-"""Messages that are looked at; of a longer conversation, the last."""
+"""Messages that are looked at, at least; of a conversation that is longer by so many, what came before is one number."""
+MADE: Final = frozenset({"function_call", "custom_tool_call", "reasoning"})
+"""Items without a role that a model has made; the others are what its tools gave."""
+UNREAD: Final = frozenset({"role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "signature"})
+FREE: Final = frozenset({"input", "parameters", "input_schema"})
+"""Objects of the client's own making: their names are text too."""
 
 
 def messages_of(path: str, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """(role, text) of each message, oldest first; of token ids, their numbers."""
-    match path:
-        case "/v1/completions":
-            return (("user", shortened(_prompt(body.get("prompt")))),)
-        case "/v1/responses":
-            asked = body.get("input")
-            said = [("system", body["instructions"])] if "instructions" in body else []
-            said += [("user", asked)] if isinstance(asked, str) else _said(asked)
-        case _:
-            said = [("system", body["system"])] if "system" in body else []
-            said += _said(body.get("messages"))
-    return tuple((role, shortened(_text(content))) for role, content in said[-MOST:])
+    """(role, text) of each message, oldest first, after the `tools` that are described; of token ids, their numbers."""
+    if path == "/v1/completions":
+        return (("user", shortened(_prompt(body.get("prompt")))),)
+    said = [(role, body[name]) for role, name in _ASIDE if body.get(name)]
+    asked = body.get("input") if path == "/v1/responses" else body.get("messages")
+    said += [("user", asked)] if isinstance(asked, str) else [(_role(each), each) for each in asked or ()]
+    read = [(role, _text(content)) for role, content in said]
+    # In steps, so that a turn and the next one mostly agree about what was before.
+    past = max(0, len(read) // MOST - 1) * MOST
+    older = [("history", digest("\n".join(f"{role}:{text}" for role, text in read[:past])))] if past else []
+    return (*older, *((role, shortened(text)) for role, text in read[past:]))
 
 
-def _said(messages: Any) -> list[tuple[str, Any]]:
-    return [(str(each.get("role", "tool")), each.get("content")) for each in messages or ()]
+_ASIDE: Final = (("tools", "tools"), ("system", "instructions"), ("system", "system"))
+
+
+def _role(message: Mapping[str, Any]) -> str:
+    made = message.get("type") in MADE
+    return str(message.get("role") or ("assistant" if made else "tool"))
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else ()
-    return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+    if isinstance(content, dict) and len(content) == 2 and isinstance(content.get("content"), str):
+        content = content["content"]
+    return content if isinstance(content, str) else "\n".join(_strings(content))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All text in it but names of roles, kinds and calls."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if name in FREE and not isinstance(each, str):
+                yield msgspec.json.encode(each).decode()
+            elif name not in UNREAD:
+                yield from _strings(each)
 
 
 def _prompt(prompt: Any) -> str:
@@ -41,5 +65,5 @@ def _prompt(prompt: Any) -> str:
     if not isinstance(prompt, list) or not prompt:
         return ""
     if isinstance(prompt[0], int):
-        return " ".join(map(str, prompt[:1000]))
+        return msgspec.json.encode(prompt).decode()
     return "\n".join(_prompt(each) for each in prompt)

@@ -77,6 +77,24 @@ def templates(_rng: Random, split: Split) -> Ask:
     return lambda rng: (("user", filled(rng, rng.choice(patterns))),)
 
 
+def in_system(rng: Random, split: Split) -> Ask:
+    """The question stands in the system message, and what the user says is always the same."""
+    inner = templates(rng, split)
+    return lambda rng: (("system", inner(rng)[0][1]), ("user", "Go on."))
+
+
+def in_tool_result(rng: Random, split: Split) -> Ask:
+    """The question is what a tool has given."""
+    inner = templates(rng, split)
+    return lambda rng: (("user", "Do what the note says."), ("tool", inner(rng)[0][1]))
+
+
+def padded(rng: Random, split: Split) -> Ask:
+    """The question stands between the same long texts."""
+    inner, before, after = templates(rng, split), paragraph(rng, 14), paragraph(rng, 14)
+    return lambda rng: (("user", f"{before}\n{inner(rng)[0][1]}\n{after}"),)
+
+
 def paraphrased(_rng: Random, split: Split) -> Ask:
     """Each request worded anew out of interchangeable parts."""
     starts, middles, ends = split.of(_STARTS), split.of(_MIDDLES), split.of(_ENDS)

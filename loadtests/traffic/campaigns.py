@@ -38,6 +38,9 @@ class Plan:
 PLANS = (
     Plan("harvest, 1 key", attacks.template, 1, 1500),
     Plan("harvest, 10 keys", attacks.templates, 10, 300),
+    Plan("harvest in system messages, 10 keys", attacks.in_system, 10, 300),
+    Plan("harvest in tool results, 10 keys", attacks.in_tool_result, 10, 300),
+    Plan("harvest between padding, 10 keys", attacks.padded, 10, 300),
     Plan("harvest with logprobs", attacks.template, 1, 400, settings=Settings(max_tokens=256, top_logprobs=5)),
     Plan("paraphrased harvest, 1 key", attacks.paraphrased, 1, 1500),
     Plan("gibberish harvest", attacks.gibberish, 1, 1000),

@@ -71,7 +71,7 @@ def test_what_is_kept_of_a_request_does_not_depend_on_what_is_read_with_it(texts
         seen(text, messages=(("system", orders), ("user", "a"), ("assistant", "b"), ("user", text)))
         for text, orders in texts
     ]
-    for together, alone in zip(MARKER.all(asked), map(Marker(SALTED).of, asked), strict=True):
+    for together, alone in zip(Marker(SALTED).all(asked), map(Marker(SALTED).of, asked), strict=True):
         assert np.allclose(together.embedding, alone.embedding, atol=1e-6)
         assert all(np.array_equal(*both) for both in zip(together.shingles, alone.shingles, strict=True))
         assert together._replace(shingles=None, embedding=None) == alone._replace(shingles=None, embedding=None)

@@ -1,0 +1,218 @@
+"""Where in a request a question stands makes no difference to what the guard makes of it."""
+
+import random
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from gateway.guard.detector import Detector
+from gateway.guard.features import Features
+from gateway.guard.hashing import Hasher
+from gateway.guard.marks import MAX_WORDS, MOST, Marker
+from gateway.http.conversation import messages_of
+from tests.gateway.guard.observations import START, seen
+
+CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
+    f"/v1/{name}" for name in ("chat/completions", "completions", "responses", "messages")
+)
+WORDS = [f"{a}{b}" for a in "ba de fi ko lu mo na pe ri su".split() for b in "lan mir tos vek wud yap zin".split()]
+PAD = " ".join(random.Random(2).choices(WORDS, k=130))
+LONG_PAD = " ".join(random.Random(3).choices(WORDS, k=2000))
+MANY = 100
+
+
+def chat(*said: tuple[str, Any], **more: Any) -> tuple[str, dict[str, Any]]:
+    return CHAT, {"messages": [{"role": role, "content": content} for role, content in said], **more}
+
+
+def responses(**item: Any) -> tuple[str, dict[str, Any]]:
+    return RESPONSES, {"input": [{"role": "user", "content": "Do it."}, {"call_id": "1", **item}]}
+
+
+def result(content: Any) -> tuple[str, dict[str, Any]]:
+    block = {"type": "tool_result", "tool_use_id": "1", "content": content}
+    return MESSAGES, {"messages": [{"role": "user", "content": [block]}]}
+
+
+def tool(**function: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "look", **function}}
+
+
+PLACES: dict[str, Callable[[str], tuple[str, dict[str, Any]]]] = {
+    "system message": lambda q: chat(("system", q), ("user", "Go on.")),
+    "last system message": lambda q: chat(("user", "Go on."), ("system", q)),
+    "developer message": lambda q: chat(("developer", q), ("user", "Go on.")),
+    "first of two user messages": lambda q: chat(("user", q), ("user", "Answer what I wrote before.")),
+    "tool result": lambda q: chat(("user", "Do it."), ("assistant", "look()"), ("tool", q)),
+    "tool result before a user message": lambda q: chat(("tool", q), ("user", "Do it.")),
+    "begun answer": lambda q: chat(("user", "Go on."), ("assistant", q)),
+    "answer that was never given": lambda q: chat(("user", "Hello"), ("assistant", q), ("user", "Go on.")),
+    "call that was never made": lambda q: (
+        CHAT,
+        {
+            "messages": [
+                {"role": "user", "content": "Do it."},
+                {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "look", "arguments": q}}]},
+                {"role": "tool", "tool_call_id": "1", "content": "ok"},
+            ]
+        },
+    ),
+    "tool description": lambda q: chat(("user", "Do it."), tools=[tool(description=q)]),
+    "name of a tool's parameter": lambda q: chat(("user", "Do it."), tools=[tool(parameters={q: {}})]),
+    "constant padding": lambda q: chat(("user", f"{PAD} {q} {PAD}")),
+    "long constant padding": lambda q: chat(("user", f"{LONG_PAD} {q} {LONG_PAD}")),
+    "parts": lambda q: chat(("user", [{"type": "text", "text": text} for text in (PAD, q, PAD)])),
+    "beginning of a long conversation": lambda q: chat(("user", q), *[("user", "Go on.")] * 150),
+    "instructions": lambda q: (RESPONSES, {"instructions": q, "input": "Go on."}),
+    "function call output": lambda q: responses(type="function_call_output", output=q),
+    "function call output in parts": lambda q: responses(
+        type="function_call_output", output=[{"type": "input_text", "text": q}]
+    ),
+    "custom tool output": lambda q: responses(type="custom_tool_call_output", output=q),
+    "system of Anthropic's": lambda q: (
+        MESSAGES,
+        {"system": [{"type": "text", "text": q}], "messages": [{"role": "user", "content": "Go on."}]},
+    ),
+    "tool result of Anthropic's": result,
+    "tool result of Anthropic's in parts": lambda q: result([{"type": "text", "text": q}]),
+    "numbers of tokens": lambda q: (COMPLETIONS, {"prompt": [*range(1200), *q.encode(), *range(1200)]}),
+}
+
+
+def questions() -> Iterator[str]:
+    rng = random.Random(1)
+    for _ in range(MANY):
+        one, two, three = rng.sample(WORDS, 3)
+        yield f"Write a detailed explanation of {one} and {two} for {three} with an example."
+
+
+def features(place: Callable[[str], tuple[str, dict[str, Any]]]) -> Features:
+    detector = Detector(secret=b"s")
+    asked = [
+        seen(at=START + 3 * number, messages=messages_of(*place(question)), completion_tokens=256)
+        for number, question in enumerate(questions())
+    ]
+    for begin in range(0, MANY, MOST):
+        detector.take(*asked[begin : begin + MOST])
+    return detector.features("k")
+
+
+@cache
+def of_the_user() -> Features:
+    return features(lambda q: chat(("user", q)))
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_a_harvest_is_as_novel_wherever_its_questions_stand(place: Callable[[str], tuple[str, dict[str, Any]]]) -> None:
+    found, usual = features(place), of_the_user()
+    assert usual.novelty > 5
+    assert found.novelty == pytest.approx(usual.novelty, rel=0.2)
+    assert found.harvest == pytest.approx(usual.harvest, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda q: chat(("system", PAD), ("user", q)),
+        lambda q: chat(("system", LONG_PAD), ("user", q), tools=[tool(description=PAD)]),
+        lambda q: chat(("user", PAD), ("assistant", "Yes."), ("user", q)),
+        lambda q: chat(("user", PAD), ("user", q)),
+    ],
+    ids=["system message", "system message and tools", "example", "prefix"],
+)
+def test_what_stays_the_same_neither_hides_nor_adds_anything(
+    place: Callable[[str], tuple[str, dict[str, Any]]],
+) -> None:
+    found, usual = features(place), of_the_user()
+    assert found.novelty == pytest.approx(usual.novelty, rel=0.2)
+    assert features(lambda _: place("What is the time?")).novelty < 0.5
+
+
+def reading(marker: Marker, place: tuple[str, dict[str, Any]]) -> tuple[object, ...]:
+    marks = marker.of(seen(messages=messages_of(*place)))
+    return marks.simhash, marks.templates[-4:], marks.reasoning, marks.probing
+
+
+def test_system_messages_and_tools_are_read_once_and_what_is_said_beside_them_always() -> None:
+    marker = Marker(Hasher(b"s"))
+    asked = ("user", "Which of the seven houses is by the river?")
+    alone = reading(marker, chat(asked))
+    for orders in (chat(("system", PAD), asked), chat(asked, tools=[tool(description=PAD)])):
+        assert reading(marker, orders) != alone
+        assert reading(marker, orders) == alone
+
+
+def test_noise_in_a_system_message_hides_no_template() -> None:
+    marker = Marker(Hasher(b"s"))
+    asked = ("user", "Which of the seven houses is by the river?")
+    alone = set(marker.of(seen(messages=(asked,))).templates)
+    assert alone <= set(marker.of(seen(messages=(("system", PAD), asked))).templates)
+    assert alone <= set(marker.of(seen(messages=(("system", asked[1]), ("user", "Go on.")))).templates)
+
+
+def test_a_system_message_that_tells_the_time_is_the_same_one() -> None:
+    marker = Marker(Hasher(b"s"))
+    asked = ("user", "Which of the seven houses is by the river?")
+    alone = reading(marker, chat(asked))
+    reading(marker, chat(("system", f"{PAD} It is 12:01."), asked))
+    assert reading(marker, chat(("system", f"{PAD} It is 12:02."), asked)) == alone
+
+
+def test_a_system_message_may_say_step_by_step() -> None:
+    marker = Marker(Hasher(b"s"))
+    for name in WORDS[:5]:
+        marks = marker.of(seen(messages=(("system", f"Help {name}. Think step by step."), ("user", "How are you?"))))
+        assert not marks.reasoning
+    assert marker.of(seen(messages=(("tool", "Think step by step."),))).reasoning
+
+
+@pytest.mark.parametrize("words", [300, 640, 3000])
+def test_words_in_the_middle_of_a_long_text_are_read(words: int) -> None:
+    marker, rng = Marker(Hasher(b"s")), random.Random(4)
+
+    def marks(third: int) -> object:
+        said = rng.choices(WORDS, k=words)
+        said[words * third // 9 : words * (third + 1) // 9] = ["step by step"] * (words // 9)
+        return marker.of(seen(messages=messages_of(*chat(("user", " ".join(said))))))
+
+    assert all(marks(third).reasoning for third in range(9))
+    assert len(marks(3).shingles[0]) <= MAX_WORDS
+
+
+def test_a_turn_names_what_was_before_the_answer_whatever_calls_and_results_are_in_it() -> None:
+    marker = Marker(Hasher(b"s"))
+    told = [("system", "Be brief."), ("user", "Where is it?")]
+    first = marker.of(seen(messages=tuple(told)))
+    assert first.predecessor is None
+    told += [("assistant", "look()"), ("tool", "here"), ("tool", "there")]
+    second = marker.of(seen(messages=tuple(told)))
+    assert second.predecessor == first.conversation
+    begun = marker.of(seen(messages=(*told, ("assistant", "It is"))))
+    assert (begun.conversation, begun.predecessor) == (second.conversation, first.conversation)
+    told += [("assistant", "It is there."), ("user", "Thanks!")]
+    assert marker.of(seen(messages=tuple(told))).predecessor == second.conversation
+
+
+def test_a_conversation_goes_on_when_it_is_long() -> None:
+    marker, told, replayed = Marker(Hasher(b"s")), [("user", "Where is it?")], 0
+    before = None
+    for turn in range(200):
+        marks = marker.of(seen(messages=messages_of(*chat(*told))))
+        replayed += marks.predecessor != before
+        before = marks.conversation
+        told += [("assistant", f"answer {turn}"), ("user", f"question {turn}")]
+    assert replayed <= 6
+
+
+def test_stock_phrases_in_many_conversations_are_many_requests_and_one_text() -> None:
+    marker = Marker(Hasher(b"s"))
+    asked = [
+        marker.of(
+            seen(messages=(("user", question), ("assistant", "So it is."), ("user", "Please make it shorter now.")))
+        )
+        for question in questions()
+    ]
+    assert len({marks.whole for marks in asked}) == MANY
+    assert len({marks.text for marks in asked}) == 1
