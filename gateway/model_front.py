@@ -86,7 +86,7 @@ class ModelFront:
         sequences = sum(_share(channel, self._settings.replicas) for channel in engines)
         self.admission.widest = max(map(self._widest, engines), default=self.admission.widest)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
-        self.admission.set_capacity(Capacity(math.ceil(sequences), prefill))
+        self.admission.set_capacity(Capacity(math.ceil(sequences), prefill, len(engines)))
 
     def _widest(self, engine: EngineChannel) -> int:
         """As many sequences as one engine runs without its reserve: that stays so, whatever engines there are."""

@@ -121,6 +121,8 @@ class Admission:
     def leave(self, entry: Entry, completion_tokens: int | None = None) -> None:
         if self.queue.leave(entry, self.now(), completion_tokens):
             self._start_those_who_may()
+            if self.queue.waiting.requests:
+                self._set_timer()
 
     def status(self) -> Status:
         return self.queue.status(self.now())
@@ -152,7 +154,8 @@ class Admission:
                 entry.waiter.set_result(None)
 
     def _set_timer(self) -> None:
-        at = self.queue.next_deadline()
+        instants = self.queue.next_deadline(), self.queue.next_free(self.now())
+        at = min((at for at in instants if at is not None), default=None)
         if at is None or (self._timer is not None and self._timer_at <= at):
             return
         if self._timer is not None:

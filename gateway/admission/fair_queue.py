@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ from gateway.admission.demand import Demand
 from gateway.admission.drain_rate import DrainRate, SequenceSpeed
 from gateway.admission.estimates import FIRST_COMPLETION, Mean, Prompts, completion
 from gateway.admission.fair_order import FairOrder
-from gateway.admission.ledger import Class, Entry, Flow, State, Tenants
+from gateway.admission.kept import Kept
+from gateway.admission.ledger import Class, Entry, Flow, State, Tenant, Tenants
 from gateway.admission.room import Room
 from gateway.admission.status import ClassStatus, Status
 from gateway.admission.ticket import Capacity, Policy, Priority, Refusal, Ticket
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 STALE = 64
 LEAST_RATE = 1.0
+PACE = 1 / 16
+"""Of the sequences: so many requests that wait for their first token may a tenant over its share have while others are there."""
 NOTHING: Mapping[Entry, None] = {}
 
 
@@ -53,6 +57,7 @@ class FairQueue:
         self._speed = SequenceSpeed()
         self._room = Room(policy, self._classes, self.drain_rate)
         self.waiting = self._room.waiting
+        self._kept = Kept()
         self.demand = Demand()
         self._prompts = Prompts()
         self._completion = Mean(FIRST_COMPLETION)
@@ -73,14 +78,14 @@ class FairQueue:
         prompt = self._prompts.expect(ticket)
         entry = Entry(ticket, flow, prompt, completion(ticket, flow.tenant.completion), now)
         if ticket.deadline is not None and ticket.deadline <= now:
-            self._tenants.exit(flow.tenant)
+            self._tenants.exit(flow.tenant, now)
             return self._room.expired(entry, now)
-        if not self.waiting.requests and self._has_capacity(flow, ticket.sequences):
+        if not self.waiting.requests and self._has_capacity(flow, ticket.sequences, now):
             self._start(entry, now)
         else:
             refusal = self._room.refusal(entry, now, promised=promised)
             if refusal is not None:
-                self._tenants.exit(flow.tenant)
+                self._tenants.exit(flow.tenant, now)
                 return refusal
             self._enqueue(entry, now)
         self._keys.setdefault(ticket.key, {})[entry] = None
@@ -89,7 +94,7 @@ class FairQueue:
 
     def take(self, now: float) -> Entry | None:
         """The next request to start, running from now on; None while none may."""
-        flow = self._next() if self.waiting.requests else None
+        flow = self._next(now) if self.waiting.requests else None
         if flow is None:
             return None
         entry = flow.head
@@ -109,8 +114,7 @@ class FairQueue:
             difference -= entry.prompt
             entry.exact = 0
         entry.exact += prompt_tokens
-        entry.prefill += difference
-        self.prefill += difference
+        self._prefill(entry, difference)
         entry.work += difference
         self.running.tokens += difference
         self._settle(entry, difference)
@@ -118,9 +122,7 @@ class FairQueue:
     def prefilled(self, entry: Entry, prompt_tokens: int) -> None:
         """That many prompt tokens of a running request have been prefilled."""
         if entry.state is State.RUNNING:
-            done = min(prompt_tokens, entry.prefill)
-            entry.prefill -= done
-            self.prefill -= done
+            self._prefill(entry, -min(prompt_tokens, entry.prefill))
 
     def finished(self, entry: Entry) -> None:
         """One of a running request's sequences has ended, and others of it have not."""
@@ -140,14 +142,16 @@ class FairQueue:
         else:
             self.running.remove(entry.work)
             self._occupy(entry, -entry.sequences)
-            self.prefill -= entry.prefill
+            self._prefill(entry, -entry.prefill)
+            if self._is_below_its_share(entry.flow.tenant) and entry.flow.of.priority is not Priority.BATCH:
+                self._kept.leave(entry.flow.tenant, entry.ticket.sequences, now)
             self._learn(entry, now, completion_tokens)
         entry.state = State.ENDED
         mine = self._keys[entry.ticket.key]
         del mine[entry]
         if not mine:
             del self._keys[entry.ticket.key]
-        self._tenants.exit(entry.flow.tenant)
+        self._tenants.exit(entry.flow.tenant, now)
         return True
 
     def expire(self, now: float) -> list[tuple[Entry, Refusal]]:
@@ -174,6 +178,10 @@ class FairQueue:
             heapq.heappop(self._deadlines)
         return self._deadlines[0][0] if self._deadlines else None
 
+    def next_free(self, now: float) -> float | None:
+        """When somebody who waits may start without anything else having happened."""
+        return self._kept.until(now) if self.waiting.requests else None
+
     def set_capacity(self, capacity: Capacity, now: float = -math.inf) -> None:
         """Engines joined or left. Nothing that runs is stopped: with less capacity, nothing starts until enough has ended."""
         before = getattr(self, "capacity", capacity).sequences
@@ -188,6 +196,7 @@ class FairQueue:
         self._room.served = capacity.sequences > 0
         self._open_sequences = math.ceil(capacity.sequences * (1 - self.policy.reserve))
         self._open_prefill = capacity.prefill_tokens * (1 - self.policy.reserve)
+        self._pace = max(capacity.engines, int(capacity.sequences * PACE))
 
     def drain_rate(self, now: float) -> float:
         """Tokens of charged work per second."""
@@ -217,12 +226,11 @@ class FairQueue:
             promised=self._room.promises.outstanding,
         )
 
-    def _next(self) -> Flow | None:
+    def _next(self, now: float) -> Flow | None:
         if not self._is_open():
             return None
         if passing := self._is_ordinary():
-            of = self._classes.first()
-            flow = None if of is None else of.flows.first()
+            flow = self._first(now)
             if flow is None or self._is_ordinary(flow.head.sequences):
                 return flow
         for of in self._classes.lanes():
@@ -231,39 +239,65 @@ class FairQueue:
                 return flow
         return None
 
-    def _has_capacity(self, flow: Flow, sequences: int) -> bool:
-        return self._is_ordinary(sequences) or (self._is_open() and self._may_use_reserve(flow, sequences))
+    def _first(self, now: float) -> Flow | None:
+        """Whose turn it is outside the reserve."""
+        if not self._tenants.has_company(now):
+            of = self._classes.first()
+            return None if of is None else of.flows.first()
+        suits = partial(self._is_considerate, now=now)
+        return next((flow for of in self._classes.lanes() if (flow := of.flows.first_that(suits))), None)
+
+    def _has_capacity(self, flow: Flow, sequences: int, now: float) -> bool:
+        if self._is_ordinary(sequences):
+            return not self._tenants.has_company(now) or self._is_considerate(flow, now, sequences)
+        return self._is_open() and self._may_use_reserve(flow, sequences)
 
     def _is_open(self) -> bool:
         return self.sequences < self.capacity.sequences and self.prefill < self.capacity.prefill_tokens
 
     def _is_ordinary(self, sequences: int = 1) -> bool:
         """So many find a place outside the reserve. Those that are more than all of these need all of them."""
-        places = max(1, self._open_sequences)
-        running = self.sequences - min(self._passed, self.capacity.sequences - places)
-        return running + min(sequences, places) <= self._open_sequences and self.prefill < self._open_prefill
+        fits = self._outside() + min(sequences, max(1, self._open_sequences)) <= self._open_sequences
+        return fits and self.prefill < self._open_prefill
+
+    def _outside(self) -> int:
+        """Sequences that run outside the reserve."""
+        return self.sequences - min(self._passed, self.capacity.sequences - max(1, self._open_sequences))
 
     def _may_use_reserve(self, flow: Flow, sequences: int | None = None) -> bool:
-        """They find a place anywhere, and with all but one of them the tenant runs less than its part of the capacity, reckoned
-        as if one more tenant of weight 1 were there. `sequences`: by default those of the flow's next request.
-        """
+        """They find a place, within the tenant's share. `sequences`: by default those of the flow's next request."""
         sequences = flow.head.sequences if sequences is None else sequences
-        if flow.of.priority is Priority.BATCH or self.sequences + sequences > self.capacity.sequences:
-            return False
-        tenant = flow.tenant
-        running = tenant.running + sequences - 1
-        return running * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
+        fits = self.sequences + sequences <= self.capacity.sequences
+        return fits and flow.of.priority is not Priority.BATCH and self._is_below_its_share(flow.tenant, sequences)
 
     def _may_pass(self, flow: Flow) -> bool:
         fits = self._passed + flow.head.sequences <= self.capacity.sequences - self._open_sequences
         return fits and self._may_use_reserve(flow)
+
+    def _is_considerate(self, flow: Flow, now: float, sequences: int | None = None) -> bool:
+        """Its tenant is below its share; or it has so few prompts under way that nobody else's stands long behind them, and takes
+        no place that is kept for others, of whom no more are reckoned with than fit the reserve.
+        """
+        tenant = flow.tenant
+        if self._is_below_its_share(tenant, flow.head.sequences if sequences is None else sequences):
+            return True
+        kept = min(self._kept.sequences(now) - tenant.kept, self.capacity.sequences - self._open_sequences)
+        return tenant.prefilling < self._pace and self._outside() + kept < self._open_sequences
+
+    def _is_below_its_share(self, tenant: Tenant, sequences: int = 1) -> bool:
+        """With all but one of so many more it runs less than its part of the capacity, reckoned as if one more tenant of weight 1
+        were there.
+        """
+        return (tenant.running + sequences - 1) * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
 
     def _start(self, entry: Entry, now: float) -> None:
         flow = entry.flow
         flow.of.flows.charge(flow, entry.work)
         self._classes.charge(flow.of, entry.work)
         self._occupy(entry, entry.sequences)
-        self.prefill += entry.prefill
+        self._kept.take(flow.tenant, entry.sequences)
+        prefill, entry.prefill = entry.prefill, 0
+        self._prefill(entry, prefill)
         self.running.add(entry.work)
         entry.begun = now
         self._speed.started(now, entry.ticket.sequences)
@@ -274,6 +308,12 @@ class FairQueue:
         entry.flow.tenant.running += sequences
         self.sequences += sequences
         self._passed += sequences * entry.passed
+
+    def _prefill(self, entry: Entry, difference: int) -> None:
+        tenant, before = entry.flow.tenant, entry.prefill > 0
+        entry.prefill += difference
+        self.prefill += difference
+        tenant.prefilling += (entry.prefill > 0) - before
 
     def _settle(self, entry: Entry, difference: float) -> None:
         of = entry.flow.of

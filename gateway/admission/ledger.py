@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.admission.ticket import Priority, Ticket
 
 IDLE_TENANTS = 1024
+RECENT_S = 10.0
+"""A tenant that had a request so lately may have another at any moment."""
 
 
 class State(Enum):
@@ -37,15 +40,33 @@ class Class(Lane):
 
 
 class Tenant:
-    __slots__ = ("completion", "flows", "name", "present", "running", "sojourn", "waiting", "weight")
+    """`running` sequences; `prefilling` requests that run, with a prompt that no engine has prefilled yet; `left` and `kept`
+    sequences are kept.py's.
+    """
+
+    __slots__ = (
+        "completion",
+        "flows",
+        "kept",
+        "left",
+        "left_at",
+        "name",
+        "prefilling",
+        "present",
+        "running",
+        "sojourn",
+        "waiting",
+        "weight",
+    )
 
     def __init__(self, name: str, completion: float) -> None:
         self.name = name
         self.weight = 1.0
         self.flows: dict[Priority, Flow] = {}
         self.waiting = Amount()
-        self.running = 0
+        self.running = self.prefilling = self.left = self.kept = 0
         self.present = 0
+        self.left_at = -math.inf
         self.completion = Mean(completion)
         self.sojourn: Mean | None = None
 
@@ -131,13 +152,20 @@ class Tenants:
             flow = tenant.flows[of.priority] = Flow(tenant, of)
         return flow
 
-    def exit(self, tenant: Tenant) -> None:
+    def exit(self, tenant: Tenant, now: float) -> None:
         """One request of the tenant is over."""
         tenant.present -= 1
         if tenant.present:
             return
+        tenant.left_at = now
         del self._all[tenant.name]
         self.weight = self.weight - tenant.weight if self._all else 0.0
         self._idle[tenant.name] = tenant
         if len(self._idle) > IDLE_TENANTS:
             self._idle.popitem(last=False)
+
+    def has_company(self, now: float) -> bool:
+        """Whether more than one tenant is present, or was lately."""
+        if len(self._all) > 1:
+            return True
+        return bool(self._idle) and now - next(reversed(self._idle.values())).left_at < RECENT_S

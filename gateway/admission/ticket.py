@@ -56,11 +56,12 @@ class Ticket(NamedTuple):
 
 class Capacity(NamedTuple):
     """What may run at once: sequences, and prompt tokens that no engine has prefilled yet. The latter may be overshot by one
-    request.
+    request. `engines`: by how many it is run.
     """
 
     sequences: int
     prefill_tokens: int
+    engines: int = 1
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def models(folder: Path, names: Sequence[str]) -> list[dict[str, Any]]:
         name: {
             "name": name,
             "checkpoints": {"cpu": {"source": str(folder / name), "format": "bf16"}},
+            "tool_parser": "hermes",
             "engine": ENGINE | {"dtype": "float32"},
         }
         for name in MAKERS

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface
+from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface, tools
 from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
 from loadtests.redteam.verdict import EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
 
@@ -16,6 +16,7 @@ ATTACKS = (
     Attack("R2", "output projection from chosen logprobs", projection.steal_projection, EXPLOIT, UNKNOWN),
     Attack("R3", "projection through biased logprobs (control)", bias.steal_by_biased_logprobs, CONTROL, EXCLUSION),
     Attack("R3f", "hidden size from forced tokens' logprobs", bias.steal_by_forced_tokens, EXPLOIT, EXCLUSION),
+    Attack("R3c", "hidden size from a strict tool's logprobs", tools.steal_by_strict_tools, EXPLOIT, EXCLUSION),
     Attack("R3s", "hidden size from bans' logprobs", penalty.steal_by_bans, EXPLOIT, EXCLUSION),
     Attack("R3t", "ratios of logits by halving a penalty", penalty.steal_by_penalties, EXPLOIT, BUDGET),
     Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, BUDGET, slow=True),

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import sys
@@ -90,7 +91,8 @@ STRUCK = 100
 """Greedy streams in the middle when their engine is killed, each turn. Some may end before the loss is noticed: then they do not
 count, and a turn more makes up for them.
 """
-ENOUGH, MOST_TURNS = 200, 4
+ENOUGH, MOST_TURNS, FEWEST = 200, 4, 4
+"""`FEWEST`: of each other kind, in all turns."""
 SPREAD_S = 1.5
 """Streams begin over so long at most, so that each is at another token then."""
 
@@ -226,25 +228,28 @@ async def load(llm: Any, run: str, work: list[tuple[str, str]], spread_s: float 
     return await asyncio.gather(*(later(number, kind, prompt) for number, (kind, prompt) in enumerate(work)))
 
 
-def greedy(flight: Flight) -> bool:
-    params = flight.request.sampling_params
-    return params.temperature == 0 and params.logprobs is not None and not params.stop
+def kind_of(flight: Flight, kinds: list[str]) -> str:
+    """By the number that `load` has given it."""
+    number = re.search(r"turn-\d+-(\d+)", flight.request_id)
+    assert number
+    return kinds[int(number[1])]
 
 
-async def kill_in_mid_stream(engines: Engines, rng: random.Random, going: asyncio.Task[list[Told]]) -> list[int]:
-    """SIGKILL of an engine once its streams have had some tokens; returns how many each greedy stream in the middle had had;
-    an empty list if `going` ends before so many were in the middle at once.
+async def kill_in_mid_stream(
+    engines: Engines, rng: random.Random, going: asyncio.Task[list[Told]], kinds: list[str]
+) -> list[tuple[str, int]]:
+    """SIGKILL of an engine once its streams have had some tokens; returns of each stream that was in the middle its kind and how
+    many it had had; too few if `going` ends before so many were in the middle at once.
     """
     victim = rng.choice(sorted(engines.running))
     (channel,) = [c for c in engines.pool.roster.channels if c.card.engine_id == victim]
     at = rng.randint(2, TOKENS // 2)
 
     def on_it() -> list[Flight]:
-        flights = [flight for flight in engines.pool._flights.values() if flight.channel is channel]
-        return [flight for flight in flights if flight.tokens and greedy(flight)]
+        return [flight for flight in engines.pool._flights.values() if flight.channel is channel and flight.tokens]
 
     def in_the_middle() -> bool:
-        flights = on_it()
+        flights = [flight for flight in on_it() if kind_of(flight, kinds) == "greedy"]
         return len(flights) >= STRUCK and max(len(flight.tokens) for flight in flights) >= at
 
     await soon(lambda: going.done() or in_the_middle(), 60, "streams", every=0.001)
@@ -252,7 +257,7 @@ async def kill_in_mid_stream(engines: Engines, rng: random.Random, going: asynci
     await engines.kill(victim)
     await soon(lambda: not channel.up, 5, "the loss is noticed", every=0.001)
     going_on = list(engines.pool._flights.values())
-    return [len(flight.tokens) for flight in before if any(flight is one for one in going_on)]
+    return [(kind_of(flight, kinds), len(flight.tokens)) for flight in before if any(flight is one for one in going_on)]
 
 
 async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(service: tuple[Engines, Any]) -> None:
@@ -266,20 +271,22 @@ async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(se
     # On a fast machine a stream is over before the last one begins, unless they begin closer together.
     spread_s = min(SPREAD_S, statistics.median(told.seconds for told in before) / 2)
     control = Comparison.of(work, before, await load(llm, "control", work, spread_s))
-    struck: list[int] = []
+    struck: dict[str, list[int]] = {kind: [] for kind in KINDS}
     disturbed, turns = Comparison(), 0
-    while len(struck) < ENOUGH and turns < MOST_TURNS:
+    while len(struck["greedy"]) < ENOUGH and turns < MOST_TURNS:
         going = asyncio.create_task(load(llm, f"turn-{turns}", work, spread_s))
         turns += 1
-        struck += await kill_in_mid_stream(engines, rng, going)
+        for kind, had in await kill_in_mid_stream(engines, rng, going, kinds):
+            struck[kind].append(had)
         another = asyncio.create_task(engines.start(1))
         after = await going
         disturbed += Comparison.of(work, before, after)
         free = [told for (kind, _), told in zip(work, after, strict=True) if kind == "unseeded"]
         assert {len(tokens) for told in free for tokens in told.tokens.values()} == {TOKENS}, "none lost, none repeated"
         await another
-    assert len(struck) >= ENOUGH
-    assert len(set(struck)) >= 12, "at many different tokens"
+    assert len(struck["greedy"]) >= ENOUGH
+    assert len(set(struck["greedy"])) >= 12, "at many different tokens"
+    assert min(map(len, struck.values())) >= FEWEST, struck
     assert not control.altered + disturbed.altered
     assert disturbed.flipped <= turns * (control.flipped + 1), "one of some three hundred in each run is chance"
     assert disturbed.same > 250 * turns

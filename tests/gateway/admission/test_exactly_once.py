@@ -143,18 +143,29 @@ class Queue(RuleBasedStateMachine):
     @invariant()
     def nothing_idles_that_could_work(self) -> None:
         capacity = self.queue.capacity
+        kept = min(self.queue._kept.sequences(self.now), capacity.sequences * POLICY.reserve)
         widest = max((entry.sequences for entry in self.waiting), default=1)
-        open_sequences = self.queue.sequences + min(widest, self.places) <= capacity.sequences * (1 - POLICY.reserve)
+        taken = self.queue.sequences + kept
+        open_sequences = taken + min(widest, self.places) <= capacity.sequences * (1 - POLICY.reserve)
         open_prefill = self.queue.prefill < capacity.prefill_tokens * (1 - POLICY.reserve)
-        assert not (self.waiting and open_sequences and open_prefill)
+        free_to_start = [entry for entry in self.waiting if not entry.flow.tenant.prefilling]
+        assert not (free_to_start and open_sequences and open_prefill)
 
     def teardown(self) -> None:
         self.queue.set_capacity(Capacity(100, 10**9))
         self.start_those_who_may()
-        assert not self.waiting
+        while self.waiting:
+            before = len(self.waiting)
+            self.now += 1
+            for entry in self.running:
+                self.queue.prefilled(entry, entry.prefill)
+            self.start_those_who_may()
+            assert len(self.waiting) < before
         for entry in list(self.running):
             self.end(entry, self.running, 1)
         assert (self.queue.sequences, self.queue.prefill, self.queue.running.requests) == (0, 0, 0)
+        self.now += 1
+        assert self.queue._kept.sequences(self.now) == 0
         assert not self.queue._keys
         assert not self.queue._tenants._all
         assert self.queue._tenants.weight == 0.0

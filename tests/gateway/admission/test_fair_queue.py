@@ -242,6 +242,7 @@ def test_each_sequence_gives_its_place_back_as_it_ends() -> None:
         assert fair.take(0.0) is None
         fair.finished(wide)
         assert fair.take(0.0) is entry
+        fair.prefilled(entry, entry.prefill)
     fair.finished(wide)
     assert fair.take(0.0) is None, "the last one's is given back by its end"
     fair.leave(wide, 0.0, 400)

@@ -64,11 +64,12 @@ class Full(Front):
         return [name_of(owned.request_id) for owned in self.engine.outlet._owned.values()]
 
     async def hold(self, tenant: str = "holder") -> None:
-        """All sequences busy, by streams that say nothing until `let_go`."""
-        for _ in range(SEQUENCES):
+        """All sequences busy, by answers that have begun and come no further until `let_go`."""
+        for number in range(SEQUENCES):
             asking = self.of(tenant).post(CHAT, json=BODIES[CHAT] | {"model": SPEC.name})
             self.held.append(asyncio.create_task(asking))
-        await soon(lambda: len(self.at_engine) == SEQUENCES, 10, "a full engine")
+            await soon(lambda: len(self.at_engine) > number, 10, "one more at the engine")  # noqa: B023  awaited here
+            self.engine.core.say(self.at_engine[-1], tokens=[TOKEN])
 
     async def let_go(self) -> None:
         """What is held, and whatever comes to the engine meanwhile, is answered."""
@@ -82,6 +83,7 @@ class Full(Front):
     async def let_go_one(self) -> str:
         """The id of who comes in its place."""
         before = self.at_engine
+        self.engine.core.say(*before, tokens=[TOKEN])
         self.engine.core.say(before[0], tokens=[TOKEN, TOKEN], finish=FinishReason.LENGTH)
         await soon(lambda: len(set(self.at_engine) - set(before)) == 1, 5, "the next at the engine")
         (new,) = set(self.at_engine) - set(before)
