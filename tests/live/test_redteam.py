@@ -51,7 +51,7 @@ async def test_bare_vllm_gives_away_its_hidden_size_and_output_projection(naked)
         assert not target.books.stopped
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [*QUICK, "R3c"])
 async def test_sluice_refuses_the_same_attack_before_a_scalar_has_leaked(sluice, attacker, name):
     target = Target(urlsplit(sluice.url).port, "sluice-demo", (attacker,))
     with pytest.raises(Stopped):
