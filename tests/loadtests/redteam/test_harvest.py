@@ -32,7 +32,7 @@ def test_a_fast_harvest_is_throttled_while_its_student_is_poor(length):
         judge.take(Observation("k", "t", "m", at, messages, 12, length, length, "length", asked["temperature"]))
         if taken % 16 == 0 and judge.judge(at, ["k"]) and judge.verdict("k").level >= Level.THROTTLE:
             break
-    assert taken * length < 0.75 * ENOUGH
+    assert taken * length < 0.8 * ENOUGH
 
 
 async def test_a_refusal_is_waited_for_once_and_then_believed(monkeypatch):
