@@ -1,11 +1,14 @@
 """Replicas come and go under load, by `sluice reload`, and no request fails."""
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -14,11 +17,13 @@ from loadtests.load import Job
 from loadtests.prompts import prompts
 from tests.live.harness import MODEL, Sluice
 from tests.live.harness import sluice as command
+from tests.live.test_kills import core_of
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.destructive(order=4), pytest.mark.timeout(400)]
 STREAMS = 12
 MOST_TOKENS = 48
+LONG_STREAMS, LONG_TOKENS = 8, 1900
 
 
 class Load:
@@ -155,3 +160,49 @@ def chosen_for(http: httpx.Client, session: str, turn: int) -> str:
     reason = dict(part.partition("=")[::2] for part in reply.headers["x-sluice-route"].split(";"))
     assert (reason["of"], "session" in reason) == ("2", True), reason
     return reason["engine"]
+
+
+@contextmanager
+def slowed(core: psutil.Process) -> Iterator[None]:
+    """It stands still for nine tenths of the time, so that its streams outlive a drain on any machine."""
+    over = threading.Event()
+
+    def halt_again_and_again() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while not over.is_set():
+                core.suspend()
+                time.sleep(0.09)
+                core.resume()
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=halt_again_and_again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_streams_that_outlive_the_drain_of_their_engine_go_on_elsewhere(sluice: Sluice, key: str) -> None:
+    """Of two engines Serve stops one, whose streams are far from their end when its time to drain is over."""
+    reload(sluice, replicas=2)
+    eventually(lambda: len(engines(sluice)) == 2, 60, "two engines")
+    before = sluice.model_status()["failover"]["moved"]
+    texts = prompts(LONG_STREAMS, 9900)
+    job = Job("127.0.0.1", sluice.config["gateway"]["listen"]["port"], MODEL, texts, LONG_STREAMS, LONG_TOKENS, key)
+    with ThreadPoolExecutor(2) as pool:
+        with ExitStack() as halts:
+            for engine in engines(sluice):
+                halts.enter_context(slowed(core_of(psutil.Process(engine["pid"]))))
+            asked = pool.submit(drive, job, lambda: None)
+            eventually(lambda: at_work(sluice, set()) == {e["pid"] for e in engines(sluice)}, 30, "both at work")
+            sluice.config["models"][0]["replicas"] = 1
+            sluice.file.write_text(yaml.safe_dump(sluice.config))
+            gone = pool.submit(command, "reload", "-c", sluice.file, "--timeout", 200)
+            eventually(lambda: sluice.model_status()["failover"]["moved"] > before, 60, "streams move", every=0.1)
+        load, _, _ = asked.result(120)
+        assert gone.result(200).returncode == 0
+    sluice.tree()
+    assert not load.problems, load.problems[:3]
+    assert load.completed == LONG_STREAMS
