@@ -33,8 +33,8 @@ CALL = [chunk({"role": "assistant", "tool_calls": [{"index": 0, "id": "c"}]}, "t
 
 class Toy(ThreadingHTTPServer):
     """`refuse`: so many requests are answered by 429, with `retry_after`. `mute`: so many get no answer. `pause_s` between chunks.
-    `late`: the wait is told by a comment. `lossy`: of so many streams one lacks a token. `seats`: so many stream at once,
-    others wait. Whoever brings a tool gets a call of it at once, and one that lacks its function.
+    `late`: the wait is told by a comment. `lossy`: each time something is asked again the answer lacks another token. `seats`: so
+    many stream at once, others wait. Whoever brings a tool gets a call of it at once, and one that lacks its function.
     """
 
     daemon_threads = True
@@ -46,7 +46,7 @@ class Toy(ThreadingHTTPServer):
         self.retry_after = 1
         self.pause_s = 0.0
         self.late = False
-        self.lossy = 0
+        self.lossy = False
         self.seats = threading.Semaphore(1000)
         self.asked: list[dict[str, Any]] = []
         self.connections = 0
@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             try:
                 chunks = CALL if body.get("tools") else stream(_limit(body))
-                lost = 2 if self.server.lossy and len(self.server.asked) % self.server.lossy == 0 else len(chunks)
+                lost = 1 + self.server.asked.count(body) if self.server.lossy else len(chunks)
                 with self.server.seats:
                     self._stream(chunks[:lost] + chunks[lost + 1 :], "tools" not in body)
             except OSError:

@@ -37,8 +37,8 @@ def test_what_has_not_ended_or_was_never_served_is_told_when_a_run_is_over(toy: 
 
 
 def test_a_token_that_is_lost_on_the_way_fails_the_stream_that_lacks_it(toy: Toy, started, tmp_path: Path):
-    toy.lossy = 3
-    options = ("--headless", "-u", "4", "-r", "4", "-t", "2s", "--personas", "chat", "--think", "0.01", "--slo", "")
+    toy.lossy = True
+    options = ("--headless", "-u", "4", "-r", "4", "-t", "4s", "--personas", "chat", "--think", "0", "--slo", "")
     strict = started(toy, *options, "--records", "records")
     counting = started(toy, *options, "--records", "counted", "--same-texts", "no", name="counting")
     for locust in (strict, counting):
