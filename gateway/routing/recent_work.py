@@ -2,7 +2,7 @@
 
 Backlog alone cannot tell: on an idle service it is 0 everywhere, and every request would follow its prefix to the same replica
 until that one is slow. Here each token of work sent to a replica is remembered, fading with a half-life, and the price of a
-replica is its remembered load over the mean, both counted as if the request at hand had gone there.
+replica is its remembered load over the mean, both counted as if the request at hand, and TRIFLE more, had gone there.
 
 A gateway balances what it sent itself. If every gateway does, the sum is balanced, without a word between them and without
 all of them rushing to the one replica that the last report showed idle.
@@ -13,6 +13,10 @@ from collections.abc import Sequence
 
 HALF_LIFE_S = 300.0
 """Long against a burst, short against the hours in which what users want changes. 60 and 1800 measure alike."""
+TRIFLE = 4096.0
+"""Tokens, a second of a small accelerator's work: a difference below it is no imbalance. Without it a session's first short
+turn would price it out of its own replica on a service that has hardly begun to work.
+"""
 _REBASE = 64.0
 
 
@@ -30,8 +34,10 @@ class RecentWork:
         self._work[engine_id] = sum(known) / len(known) if known else 0.0
 
     def prices(self, engine_ids: Sequence[str], tokens: float, now: float) -> list[float]:
-        """(load + tokens) / (mean load + tokens) for each; 1 for all while there is no load. Raises KeyError for a stranger."""
-        scaled = max(tokens, 1.0) * self._growth(now)
+        """(load + more) / (mean load + more) for each, with more = tokens + TRIFLE; 1 for all while there is no load. Raises
+        KeyError for a stranger.
+        """
+        scaled = (tokens + TRIFLE) * self._growth(now)
         work = self._work
         loads = list(map(work.__getitem__, engine_ids))
         per = 1.0 / (sum(loads) / len(loads) + scaled)

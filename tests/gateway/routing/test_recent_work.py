@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routing.recent_work import RecentWork
+from gateway.routing.recent_work import TRIFLE, RecentWork
 
 IDS = ["a", "b", "c", "d"]
 
@@ -22,17 +22,24 @@ def test_without_work_all_cost_the_same():
 
 def test_who_was_given_more_is_dearer_and_the_mean_price_is_one():
     work = joined()
-    work.add("a", 3000, 0.0)
-    work.add("b", 1000, 0.0)
+    unit = TRIFLE + 1000
+    work.add("a", 3 * unit, 0.0)
+    work.add("b", unit, 0.0)
     prices = work.prices(IDS, 1000, 0.0)
     assert prices == pytest.approx([2.0, 1.0, 0.5, 0.5])
 
 
+def test_a_trifle_hardly_changes_a_price():
+    work = joined()
+    work.add("a", TRIFLE / 10, 0.0)
+    assert max(work.prices(IDS, 10, 0.0)) < 1.1
+
+
 def test_work_is_forgotten_by_halves():
     work = joined(half_life_s=10)
-    work.add("a", 4000, 0.0)
+    work.add("a", 4 * (TRIFLE + 1000), 0.0)
     [dear, cheap] = work.prices(["a", "b"], 1000, 20.0)
-    assert dear / cheap == pytest.approx((1000 + 1000) / 1000)
+    assert dear / cheap == pytest.approx(2.0)
 
 
 @given(st.lists(st.tuples(st.sampled_from(IDS), st.integers(0, 10**6), st.floats(0, 10_000)), max_size=30))

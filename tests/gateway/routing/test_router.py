@@ -137,6 +137,22 @@ def test_a_session_stays_with_its_replica_at_every_gateway():
     assert len(chosen) == 1
 
 
+@pytest.mark.parametrize("session", range(8))
+def test_a_session_stays_where_a_service_has_hardly_begun_to_work(session):
+    """Its own first short turn is no overload, though it is all that any replica has been given."""
+    replicas = idle(2)
+    router = router_for(replicas)
+    chosen = {send(router, Request([], 30, 8.0, session=session << 60), replicas)[0].index for _ in range(6)}
+    assert len(chosen) == 1
+
+
+def test_a_session_leaves_a_replica_that_has_had_much_more_than_its_share():
+    replicas = idle(2)
+    router = router_for(replicas)
+    turns = [send(router, Request([], 2000, 100.0, session=12345), replicas)[0].index for _ in range(20)]
+    assert len(set(turns)) == 2
+
+
 def test_what_a_replica_did_not_find_is_not_believed_a_second_time():
     """A cache of 64 blocks is believed to hold 4,096: the replica's counts teach the router otherwise."""
     replicas = idle(1)
