@@ -5,7 +5,7 @@ Logits are W·g(x) with W of V x h: however many contexts are stacked, the matri
 context, which centring each row takes away.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,13 @@ def hidden_size(rows: Matrix) -> Rank:
 
     Both sides must exceed the hidden size by more than EDGE; centring costs none of the rank while there are more tokens than that.
     """
-    values = np.linalg.svd(centred(rows), compute_uv=False)
+    return largest_step(np.linalg.svd(centred(rows), compute_uv=False)[:-EDGE])
+
+
+def largest_step(values: NDArray[np.floating[Any]]) -> Rank:
+    """Of singular values, the greatest first."""
     values = np.maximum(values, values[0] * 1e-14)
-    steps = values[: -EDGE - 1] / values[1:-EDGE]
+    steps = values[:-1] / values[1:]
     at = int(np.argmax(steps))
     return Rank(at + 1, float(steps[at]))
 

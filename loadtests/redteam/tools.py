@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtests.redteam.algebra import Matrix, Rank
+from loadtests.redteam.algebra import Matrix, Rank, largest_step
 from loadtests.redteam.attack import Finding, Scene
 from loadtests.redteam.bias import FEWER
 from loadtests.redteam.projection import STEP
@@ -71,11 +71,7 @@ def calls(choice: dict[str, Any], words: list[str]) -> list[list[float]]:
 
 def step_of(rows: Matrix) -> Rank:
     """As `hidden_size`, with few more tokens than that: the others are compared to one of them, and no place is left out."""
-    values = np.linalg.svd(rows[:, 1:] - rows[:, :1], compute_uv=False)
-    values = np.maximum(values, values[0] * 1e-14)
-    steps = values[:-1] / values[1:]
-    at = int(np.argmax(steps))
-    return Rank(at + 1, float(steps[at]))
+    return largest_step(np.linalg.svd(rows[:, 1:] - rows[:, :1], compute_uv=False))
 
 
 def _asking(words: list[str], text: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Fixtures of the suite's tests: the toy server, and Locust started against it."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,3 +53,18 @@ def started(tmp_path: Path):
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def two_workers(started):
+    """Starts a master, whose options these are, and two workers: `(master, workers)`."""
+
+    def start(toy: Toy, *options: str) -> tuple[subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        first = ("--master", "--headless", "--expect-workers", "2", "--master-bind-port", port)
+        master = started(toy, *first, *options)
+        return master, [started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2)]
+
+    return start

@@ -110,18 +110,13 @@ def test_a_trace_is_replayed_at_its_times_with_its_lengths(toy: Toy, started, tm
     assert (len(set(prompts)), len({prompt[: int(half)] for prompt in prompts})) == (10, 1), "the first block is shared"
 
 
-def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record(toy: Toy, started, tmp_path: Path):
+def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record(toy: Toy, two_workers, tmp_path: Path):
     """Those of streams that end more than a second after the load, too."""
     toy.pause_s = 0.07
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    master = started(
-        toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "6", "-r", "6",
-        "-t", "5s", "--personas", "rag", "--think", "0.1", "--records", "records", "--slo", objectives(tmp_path),
-        "--stop-timeout", "20",
+    master, workers = two_workers(
+        toy, "-u", "6", "-r", "6", "-t", "5s", "--personas", "rag", "--think", "0.1", "--records", "records",
+        "--slo", objectives(tmp_path), "--stop-timeout", "20",
     )  # fmt: skip
-    workers = [started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2)]
     assert master.wait(60) == 0, log(tmp_path)
     assert [worker.wait(20) for worker in workers] == [0, 0]
     kept = records(tmp_path)
@@ -130,16 +125,12 @@ def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record
     assert len({body["messages"][1]["content"] for body in toy.asked}) == len(kept), "no two workers ask the same"
 
 
-def test_a_worker_that_died_and_a_load_that_was_cut_short_are_told(toy: Toy, started, tmp_path: Path):
+def test_a_worker_that_died_and_a_load_that_was_cut_short_are_told(toy: Toy, two_workers, tmp_path: Path):
     toy.pause_s = 0.01
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    master = started(
-        toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "4", "-r", "4", "-t", "60s",
-        "--personas", "rag", "--think", "0.1", "--records", "records", "--slo", objectives(tmp_path), "--stop-timeout", "20",
+    master, (dies, lives) = two_workers(
+        toy, "-u", "4", "-r", "4", "-t", "60s", "--personas", "rag", "--think", "0.1", "--records", "records",
+        "--slo", objectives(tmp_path), "--stop-timeout", "20",
     )  # fmt: skip
-    dies, lives = (started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2))
     eventually(lambda: len(toy.asked) > 8, 30, "a load")
     dies.kill()
     master.send_signal(signal.SIGTERM)

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import socket
 import threading
 from pathlib import Path
 from statistics import mean
@@ -96,17 +95,13 @@ def test_a_ramp_ends_early_where_throughput_grows_no_more_and_says_where(toy: To
     assert 8 <= int(told[1]) <= 12
 
 
-def test_two_workers_replay_each_arrival_of_a_trace_once(toy: Toy, started, tmp_path: Path):
+def test_two_workers_replay_each_arrival_of_a_trace_once(toy: Toy, two_workers, tmp_path: Path):
     lines = [{"timestamp": 50 * n, "input_length": 64, "output_length": 3 + n, "hash_ids": [n]} for n in range(20)]
     (tmp_path / "trace.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    master = started(
-        toy, "--master", "--headless", "--expect-workers", "2", "--master-bind-port", port, "-u", "2", "-r", "2", "-t", "3s",
-        "--arrivals", "trace", "--trace", "trace.jsonl", "--records", "records", "--slo", "",
+    master, workers = two_workers(
+        toy, "-u", "2", "-r", "2", "-t", "3s", "--arrivals", "trace", "--trace", "trace.jsonl", "--records", "records",
+        "--slo", "",
     )  # fmt: skip
-    workers = [started(toy, "--worker", "--master-port", port, name=f"worker-{n}") for n in range(2)]
     assert master.wait(60) == 0
     assert [worker.wait(20) for worker in workers] == [0, 0]
     assert sorted(one.tokens for one in run_of(tmp_path).records) == list(range(3, 23))
