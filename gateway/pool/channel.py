@@ -70,7 +70,7 @@ class ChannelSink(Protocol):
 class EngineChannel:
     """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream.
     `prompt_tokens` are those of prompts not prefilled yet, whole as the engine counts them; `prefill_tokens` those of them that are
-    not expected in its cache.
+    not expected in its cache. `moved`: these have changed since the chooser looked.
     """
 
     def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink, stall_s: float) -> None:
@@ -86,6 +86,7 @@ class EngineChannel:
         self.requests = 0
         self.prompt_tokens = 0
         self.prefill_tokens = 0
+        self.moved = True
         self._peer = peer
         self._sink = sink
         self._stall_s = stall_s
@@ -106,6 +107,13 @@ class EngineChannel:
         """What other gateways have on it: its last report less what this one had on it then."""
         load, own = self.load, self.own_at_report
         return wire.Load(max(0, load.requests - own.requests), max(0, load.prefill_tokens - own.prefill_tokens))
+
+    def weigh(self, requests: int, prompt_tokens: int, prefill_tokens: int) -> None:
+        """What this gateway has on it is so much more, or less."""
+        self.requests += requests
+        self.prompt_tokens += prompt_tokens
+        self.prefill_tokens += prefill_tokens
+        self.moved = True
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_connected(), name=f"engine-channel-{self.card.engine_id}")

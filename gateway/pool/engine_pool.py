@@ -212,7 +212,7 @@ class EnginePool:
         log.warning(
             "engine_lost", engine=channel.card.engine_id, reason=loss.reason, requests=len(mine), planned=planned
         )
-        channel.requests = channel.prompt_tokens = channel.prefill_tokens = 0
+        channel.weigh(-channel.requests, -channel.prompt_tokens, -channel.prefill_tokens)
         channel.breaker.probing = False
         if loss.died and not channel.leaving:
             note_death(mine, since=now - loss.quiet_s)

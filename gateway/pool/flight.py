@@ -89,9 +89,7 @@ class Flight:
     def load(self, channel: EngineChannel) -> None:
         """Onto an engine, whose backlog it is part of until its first output."""
         self.channel, self.started, self.grown = channel, False, len(self.tokens) - self.known
-        channel.requests += 1
-        channel.prompt_tokens += self.prompt_tokens + self.grown
-        channel.prefill_tokens += self.uncached + self.grown
+        channel.weigh(1, self.prompt_tokens + self.grown, self.uncached + self.grown)
 
     def start(self) -> None:
         """Its engine has prefilled it."""
@@ -100,13 +98,12 @@ class Flight:
 
     def _prefilled(self) -> None:
         assert self.channel is not None
-        self.channel.prompt_tokens -= self.prompt_tokens + self.grown
-        self.channel.prefill_tokens -= self.uncached + self.grown
+        self.channel.weigh(0, -self.prompt_tokens - self.grown, -self.uncached - self.grown)
 
     def unload(self) -> None:
         """Off its engine."""
         if self.channel is not None:
-            self.channel.requests -= 1
+            self.channel.weigh(-1, 0, 0)
             if not self.started:
                 self._prefilled()
                 if self.probe:

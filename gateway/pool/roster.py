@@ -51,10 +51,13 @@ class Roster:
 
     def candidates(self, without: set[EngineChannel]) -> list[EngineChannel]:
         """Engines that may be given work: those in good standing, or else any that is there."""
-        there = [channel for channel in self.usable if channel not in without] if without else self.usable
+        known = self._channels.values()
+        sound = [each for each in known if each.up and not (each.leaving or each.delisted or each.breaker.half_open)]
+        if len(sound) == len(known) and not without:
+            return sound
+        there = [channel for channel in self.usable if channel not in without]
         now = time.monotonic()
-        sound = [channel for channel in there if not channel.breaker.half_open or channel.breaker.allows(now)]
-        return sound or there
+        return [channel for channel in there if channel.breaker.allows(now)] or there
 
     def join(self, channel: EngineChannel) -> None:
         self._channels[channel.card.engine_id] = channel

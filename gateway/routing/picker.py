@@ -9,7 +9,6 @@ def pick(costs: Sequence[float], rng: random.Random) -> int:
     replica. Raises ValueError when there is none.
     """
     least = min(costs)
-    first = costs.index(least)
-    if least not in costs[first + 1 :]:
-        return first
+    if costs.count(least) == 1:
+        return costs.index(least)
     return rng.choice([index for index, cost in enumerate(costs) if cost == least])

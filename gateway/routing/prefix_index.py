@@ -9,11 +9,19 @@ gateways' prompts live in the same cache, and nobody here counts them.
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import NamedTuple
 
 MAX_ENTRIES = 250_000
 """Pairs of block and replica, at about 200 bytes each: 60 caches of a million tokens."""
 _SWEEP = 64
 _NOBODY = repeat(0)
+
+
+class Match(NamedTuple):
+    """How many leading blocks of a prompt the replicas are believed to hold: `common` all of them, those in `deeper` so many."""
+
+    common: int
+    deeper: dict[str, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -69,24 +77,24 @@ class PrefixIndex:
         """Blocks that the replica is believed to keep. Raises KeyError for a stranger."""
         return self._mirrors[engine_id].capacity
 
-    def match(self, blocks: list[int]) -> dict[str, int]:
-        """Replica → how many leading blocks it is believed to hold; those with none are left out."""
-        found: dict[str, int] = {}
-        holding = self._alive
-        if not holding:
-            return found
+    def match(self, blocks: list[int]) -> Match:
+        """A system prompt is held by all, so that only who holds more has to be named."""
+        deeper: dict[str, int] = {}
+        alive = holding = self._alive
+        common = 0
         for depth, holders in enumerate(map(self._holders.get, blocks, _NOBODY)):
             if holders != holding and (still := holders & holding) != holding:
-                if depth and holding == self._alive:
-                    found = dict.fromkeys(self._mirrors, depth)
-                elif depth:
-                    self._name(holding ^ still, depth, found)
+                if holding == alive:
+                    common = depth
+                else:
+                    self._name(holding ^ still, depth, deeper)
                 holding = still
                 if not still:
-                    return found
-        if blocks:
-            self._name(holding, len(blocks), found)
-        return found
+                    return Match(common, deeper)
+        if holding == alive:
+            return Match(len(blocks), deeper)
+        self._name(holding, len(blocks), deeper)
+        return Match(common, deeper)
 
     def record(self, engine_id: str, blocks: list[int]) -> int:
         """A prompt went there. Returns what `correct` needs to know of the deepest block held before: the record that last used

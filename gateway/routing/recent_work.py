@@ -10,6 +10,7 @@ all of them rushing to the one replica that the last report showed idle.
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 HALF_LIFE_S = 300.0
 """Long against a burst, short against the hours in which what users want changes. 60 and 1800 measure alike."""
@@ -18,6 +19,19 @@ TRIFLE = 4096.0
 turn would price it out of its own replica on a service that has hardly begun to work.
 """
 _REBASE = 64.0
+
+
+class Shares(NamedTuple):
+    """Prices that are not worked out one by one: (load + more) / (mean load + more) of the replica at a place, where `more` is
+    the request's tokens and TRIFLE, and `rate` is 1 / (mean load + more).
+    """
+
+    loads: list[float]
+    more: float
+    rate: float
+
+    def price(self, place: int) -> float:
+        return (self.loads[place] + self.more) * self.rate
 
 
 class RecentWork:
@@ -33,15 +47,11 @@ class RecentWork:
         known = self._work.values()
         self._work[engine_id] = sum(known) / len(known) if known else 0.0
 
-    def prices(self, engine_ids: Sequence[str], tokens: float, now: float) -> list[float]:
-        """(load + more) / (mean load + more) for each, with more = tokens + TRIFLE; 1 for all while there is no load. Raises
-        KeyError for a stranger.
-        """
-        scaled = (tokens + TRIFLE) * self._growth(now)
-        work = self._work
-        loads = list(map(work.__getitem__, engine_ids))
-        per = 1.0 / (sum(loads) / len(loads) + scaled)
-        return [(load + scaled) * per for load in loads]
+    def shares(self, engine_ids: Sequence[str], tokens: float, now: float) -> Shares:
+        """Of a request of so many tokens; the price is 1 for all while there is no load. Raises KeyError for a stranger."""
+        more = (tokens + TRIFLE) * self._growth(now)
+        loads = list(map(self._work.__getitem__, engine_ids))
+        return Shares(loads, more, 1.0 / (sum(loads) / len(loads) + more))
 
     def add(self, engine_id: str, tokens: float, now: float) -> None:
         growth = self._growth(now)

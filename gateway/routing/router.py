@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from itertools import repeat
 from typing import NamedTuple
 
 from gateway.routing.filters import considered
@@ -17,7 +16,6 @@ from gateway.routing.sessions import TRUST, engine_hash, home
 STALE_S = 3.0
 """Three missed reports of one second."""
 UNKNOWN_KV_TOKENS = 1 << 20
-_NONE = repeat(0)
 
 
 class Ticket(NamedTuple):
@@ -52,6 +50,7 @@ class Router:
         self._engine_hashes: dict[str, int] = {}
         self._fleet: Sequence[Replica] = ()
         self._ids: list[str] = []
+        self._places: dict[str, int] = {}
 
     def joined(self, engine_id: str, kv_tokens: int = 0) -> None:
         """An engine is there, with an empty cache of `kv_tokens` (0: unknown). One that is known already keeps what it has."""
@@ -73,27 +72,30 @@ class Router:
             return None
         if offered != self._fleet:
             self._fleet, self._ids = list(offered), [replica.engine_id for replica in offered]
+            self._places = {engine_id: place for place, engine_id in enumerate(self._ids)}
         ids = self._ids
-        held = self._index.match(request.blocks)
-        block_tokens, held_by = self._block_tokens, held.get
+        common, deeper = self._index.match(request.blocks)
         work = request.prompt_tokens + request.completion_tokens
-        brought = [work - block_tokens * blocks for blocks in map(held_by, ids, _NONE)] if held else [work] * len(ids)
+        brought = [work - self._block_tokens * common] * len(ids)
+        for engine_id, blocks in deeper.items():
+            if (place := self._places.get(engine_id)) is not None:
+                brought[place] = work - self._block_tokens * blocks
         at_home = -1
         if request.session is not None:
             at_home = home(request.session, [self._engine_hashes[engine_id] for engine_id in ids])
             brought[at_home] = min(brought[at_home], work - int(TRUST * request.prompt_tokens))
-        prices = self._recent.prices(ids, work, now)
-        at = pick(costs(offered, request, brought, prices), self._rng)
+        shares = self._recent.shares(ids, work, now)
+        at = pick(costs(offered, request, brought, shares), self._rng)
         chosen, engine_id = offered[at], ids[at]
         notes = ("session",) if at == at_home else ()
         return Choice(
             index=at if offered is replicas else replicas.index(chosen),
             engine_id=engine_id,
-            held_blocks=held_by(engine_id, 0),
+            held_blocks=deeper.get(engine_id, common),
             hit_tokens=round(work - brought[at]),
             prompt_tokens=request.prompt_tokens,
             backlog_tokens=round(chosen.prefill_tokens),
-            price=prices[at],
+            price=shares.price(at),
             candidates=len(ids),
             notes=(*notes, "stale") if stale else notes,
         )

@@ -11,6 +11,7 @@ imbalance, a long one only for a large one, and any for a queue WORK_WEIGHT time
 
 from collections.abc import Sequence
 
+from gateway.routing.recent_work import Shares
 from gateway.routing.replica import Replica, Request
 
 WORK_WEIGHT = 8.0
@@ -22,17 +23,15 @@ DECODE_WEIGHT = 1 / 16
 start: it takes one of some thousand places of each step's token budget, yet steps grow longer with the batch."""
 
 
-def costs(
-    replicas: Sequence[Replica], request: Request, brought: Sequence[float], prices: Sequence[float]
-) -> list[float]:
-    """One for each replica; in the same order the tokens of work `brought` there, and the `prices`. The wait is the replica's
+def costs(replicas: Sequence[Replica], request: Request, brought: Sequence[float], shares: Shares) -> list[float]:
+    """One for each replica; in the same order the tokens of work `brought` there, and the `shares`. The wait is the replica's
     backlog, a sequence slot where the batch is full, room in the KV cache where that is.
     """
     prompt, result = float(request.prompt_tokens), []
-    decode_weight, work_weight = DECODE_WEIGHT, WORK_WEIGHT
-    for replica, work, price in zip(replicas, brought, prices, strict=True):
+    decode_weight, more, rate = DECODE_WEIGHT, shares.more, WORK_WEIGHT * shares.rate
+    for replica, work, load in zip(replicas, brought, shares.loads, strict=True):
         prefill = replica.prefill_tokens
-        cost = prefill + decode_weight * replica.decode_tokens + work_weight * price * work
+        cost = prefill + decode_weight * replica.decode_tokens + rate * (load + more) * work
         if replica.requests >= replica.max_requests:
             cost += _slot(replica)
         short = prefill + prompt - replica.kv_room

@@ -2,12 +2,14 @@
 
     python -m loadtests.simulation.routing_cost [--session]
 
-Every engine has other load. All of them hold the system prompt, a quarter of the request; two hold the whole conversation.
+Every engine has other load. All of them hold the system prompt, a quarter of the request; two hold the whole conversation at first,
+and more as they are given it. Between two decisions a request is loaded, one has its first output, and one ends.
 """
 
 import argparse
 import random
 import time
+from collections import deque
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,14 +57,23 @@ def _round(decisions: int, seed: int, *, session: bool) -> Cost:
         held = prompt if number in (5, 17) else prompt[: PROMPT_TOKENS // 4]
         chooser.pick([channel], _flight(held))
     hashed, decided = [], []
+    prefilling: deque[Flight] = deque()
+    decoding: deque[Flight] = deque()
     for _ in range(decisions):
         flight = _flight(prompt, "conversation" if session else None)
         began = time.perf_counter_ns()
         hasher.blocks("tenant", prompt)
         between = time.perf_counter_ns()
-        chooser.pick(pool.roster.candidates(set()), flight)
+        at = chooser.pick(pool.roster.candidates(set()), flight)
         decided.append((time.perf_counter_ns() - between) / 1000)
         hashed.append((between - began) / 1000)
+        flight.load(pool.roster.channels[at])
+        prefilling.append(flight)
+        if len(prefilling) > REPLICAS:
+            decoding.append(prefilling.popleft())
+            decoding[-1].start()
+        if len(decoding) > REPLICAS:
+            decoding.popleft().unload()
     return Cost(percentile(decided, 0.5), percentile(decided, 0.99), percentile(hashed, 0.5))
 
 

@@ -58,8 +58,8 @@ class LongestPrefix(_Deaf):
             self._index.add(replica.engine_id, max(1, replica.kv_tokens // BLOCK_TOKENS))
 
     def choose(self, request: Request, replicas: Sequence[Replica], _now: float) -> tuple[int, Ticket | None]:
-        held = self._index.match(request.blocks)
-        hits = [held.get(replica.engine_id, 0) for replica in replicas]
+        common, deeper = self._index.match(request.blocks)
+        hits = [deeper.get(replica.engine_id, common) for replica in replicas]
         index = pick([-hit for hit in hits], self._rng)
         self._index.record(replicas[index].engine_id, request.blocks)
         return index, None
