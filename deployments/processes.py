@@ -12,6 +12,10 @@ WATCHERS = (
     "/log_monitor.py",
     "/monitor.py",
 )
+PROGRAM = 3
+"""Words of a command line that say what runs: further on, the raylet's tells how to start an agent, and all that a raylet starts is
+as nice as itself.
+"""
 YIELDING = 10
 """Niceness: they still run whenever a core is free."""
 
@@ -20,7 +24,8 @@ def let_watchers_yield() -> None:
     """On a machine whose cores are all busy, Ray's dashboard and agents would take turns with engines and gateways."""
     for process in descendants():
         with contextlib.suppress(psutil.Error):
-            if any(sign in " ".join(process.cmdline()) for sign in WATCHERS) and process.nice() < YIELDING:
+            program = " ".join(process.cmdline()[:PROGRAM])
+            if any(sign in program for sign in WATCHERS) and process.nice() < YIELDING:
                 process.nice(YIELDING)
 
 
