@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from loadtests.launch import free_port
@@ -61,23 +61,25 @@ CORE = "import setproctitle; setproctitle.setproctitle('VLLM::EngineCore'); prin
 
 
 @contextmanager
-def core(does: str) -> Iterator[list[int]]:
-    """A process that goes by the name of an engine core."""
+def cores(does: str) -> Iterator[list[int]]:
+    """Processes that go by the name of an engine core: so many that together they get half a CPU even of a busy machine."""
     command = [sys.executable, "-c", CORE % does]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
+    with ExitStack() as last:
+        pids = []
+        for _ in range(4):
+            process = last.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            last.callback(process.kill)
             assert process.stdout is not None
             process.stdout.readline()
-            yield [process.pid]
-        finally:
-            process.kill()
+            pids.append(process.pid)
+        yield pids
 
 
 def test_streams_whose_clients_have_left_must_be_forgotten_by_gateway_and_engine(toy: Toy):
     toy.pause_s = 0.01
 
     def left(told: dict, does: str) -> list[str]:
-        with management(told) as status, core(does) as pids:
+        with management(told) as status, cores(does) as pids:
             return abandoned(address(toy.url), status, "toy", "sk", 2048, lambda: pids, 0.1)
 
     assert left(NOTHING, "input()") == []
