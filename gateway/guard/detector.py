@@ -21,7 +21,7 @@ from gateway.guard.observation import Observation
 from gateway.guard.packing import Ledger
 from gateway.guard.profile import DAY_S, Profile
 from gateway.guard.record import Record
-from gateway.guard.response import Rules, aged, applied, moved
+from gateway.guard.response import Rules, Standing, aged, applied, moved
 from gateway.guard.rff import Kernel, Window
 from gateway.guard.score import carried_on, evidence, level_of, probed, together
 from gateway.guard.twins import Twins
@@ -121,11 +121,16 @@ class Detector:
     def judge(self, now: float, keys: Iterable[str] | None = None) -> list[Change]:
         """Looks at these keys, or at all that are due."""
         changes = []
+        today = int(now // DAY_S)
         for key in self.due(now) if keys is None else keys:
+            record, news = self.records.get(key), key in self._dirty
             self._dirty.pop(key, None)
-            record = self.records.get(key)
-            if record is not None:
-                changes += self._judged(key, record, now)
+            if record is None:
+                continue
+            # What came before midnight is judged first; who sends nothing more, for it is refused, has clean days all the same.
+            if not news and record.profile.day < today:
+                self._end_day(record, today)
+            changes += self._judged(key, record, now)
         return changes
 
     def verdict(self, key: str) -> Verdict:
@@ -228,7 +233,7 @@ class Detector:
 
     def learn(self, key: str, told: Ledger, now: float) -> bool:
         """What another gateway, or an earlier life of this one, knew of a key: the highest of both counts, and a release makes
-        all that was found before it nothing. True if the key's level is another now.
+        all that was found before it nothing. A trusted tenant's key takes over no level. True if the key's level is another now.
         """
         record = self.records.get(key)
         if record is None:
@@ -248,7 +253,8 @@ class Detector:
         record.carried = max(record.carried, carried)
         if told.past_n > record.past.n:
             record.past = told.window
-        standing = aged(told.standing, rules, now)
+        trusted = told.tenant in self.settings.trusted
+        standing = Standing() if trusted else aged(told.standing, rules, now)
         if (standing.level, standing.seen) > (record.standing.level, record.standing.seen):
             record.standing, record.pace = standing, told.pace
         level = record.standing.level
@@ -332,7 +338,9 @@ class Detector:
             sent = whole.window.n / self._alike(key, whole.day)
             record.pace = sent / max(PACE_S, now - (whole.begun or now))
         since, pace = record.standing.since, record.pace
-        record.verdict = Verdict(level, applied(level, rules), found.score, found.reasons, since, pace)
+        # A level that only time will lower is told with what it was reached by.
+        reasons = found.reasons if reached >= level else record.verdict.reasons
+        record.verdict = Verdict(level, applied(level, rules), found.score, reasons, since, pace)
         if level == before.level:
             return []
         if account in self.records:

@@ -1,6 +1,7 @@
 """From features to levels: surprise, families, hysteresis, CUSUM, calibration, and the detector that joins them."""
 
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.guard.fitting import RATES, fit
 from gateway.guard.response import Rules, Standing, aged, applied, moved
 from gateway.guard.score import carried_on, evidence, level_of, points
 from gateway.guard.throttle import Throttle
-from gateway.guard.verdict import Level
+from gateway.guard.verdict import Change, Level
 from tests.gateway.guard.observations import DAY, START, harvested, seen
 
 HOUR = 3600.0
@@ -207,6 +208,50 @@ def test_of_a_trusted_tenant_nothing_is_concluded() -> None:
     harvest(detector, "thief", 400)
     assert detector.judge(START + 9000) == []
     assert detector.verdict("thief").level is Level.OBSERVE
+
+
+def hours(detector: Detector, begin: float, days: int) -> list[Change]:
+    """As a gateway looks, though nothing is seen any more."""
+    return [change for hour in range(1, 24 * days) for change in detector.judge(begin + HOUR * hour)]
+
+
+def test_the_level_of_a_key_that_is_refused_everything_falls_by_one_a_clean_day() -> None:
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    harvest(detector, "thief", 300)
+    detector.judge(START + 6001)
+    assert detector.verdict("thief").level is Level.QUARANTINE
+    falls = hours(detector, START + 6001, 12)
+    assert [change.verdict.level for change in falls] == [Level.VERIFY, Level.THROTTLE, Level.STRIP, Level.OBSERVE]
+    gaps = [later.at - earlier.at for earlier, later in pairwise(falls)]
+    assert min(gaps) >= RULES.clean_s
+    assert falls[0].at >= START + 86_400 - HOUR + RULES.quarantine_s
+
+
+def test_what_a_held_key_was_held_for_is_told_for_as_long_as_it_is_held() -> None:
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    harvest(detector, "thief", 300)
+    (rise,) = detector.judge(START + 6001)
+    for change in hours(detector, START + 6001, 12):
+        assert change.verdict.reasons == (rise.verdict.reasons if change.verdict.level else ())
+
+
+def test_what_was_seen_just_before_midnight_is_judged_just_after_it() -> None:
+    detector = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    harvest(detector, "thief", 300, START + 86_400 - 20 * 300)
+    assert detector.judge(START + 86_400 + 1)
+    assert detector.verdict("thief").level >= Level.THROTTLE
+
+
+def test_a_tenant_that_is_trusted_from_now_on_is_held_by_nothing_that_was_found_before() -> None:
+    before = Detector(DetectorSettings(rules=RULES), secret=b"s")
+    harvest(before, "thief", 300)
+    before.judge(START + 6001)
+    told = before.ledger("thief")
+    for trusted, level in ((frozenset(), Level.QUARANTINE), (frozenset({"of-thief"}), Level.OBSERVE)):
+        after = Detector(DetectorSettings(rules=RULES, trusted=trusted), secret=b"s")
+        after.learn("thief", told, START + 7000)
+        after.judge(START + 7001)
+        assert after.verdict("thief").level is level
 
 
 def test_release_forgets_and_what_comes_later_counts_again() -> None:
