@@ -144,7 +144,7 @@ class FairQueue:
             self._occupy(entry, -entry.sequences)
             self._prefill(entry, -entry.prefill)
             if self._is_below_its_share(entry.flow.tenant) and entry.flow.of.priority is not Priority.BATCH:
-                self._kept.leave(entry.flow.tenant, entry.ticket.sequences, now)
+                self._kept.leave(entry.flow.tenant, entry.sequences, now)
             self._learn(entry, now, completion_tokens)
         entry.state = State.ENDED
         mine = self._keys[entry.ticket.key]

@@ -21,6 +21,7 @@ class Kept:
         self._left: deque[tuple[float, Tenant, int]] = deque()
 
     def leave(self, tenant: Tenant, sequences: int, now: float) -> None:
+        self.sequences(now)  # What is kept no longer is forgotten, though nobody may ever wait and ask.
         self._left.append((now + KEPT_S, tenant, sequences))
         tenant.left += sequences
         tenant.kept += sequences

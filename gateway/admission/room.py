@@ -47,10 +47,8 @@ class Room:
 
     def arrive(self, ticket: Ticket, now: float) -> bool:
         """Whether a promise to this request is due, which it uses up."""
-        if not self.promises.outstanding:
-            return False
         self.promises.advance(now)
-        return ticket.attempt != 0 and self.promises.redeem(ticket.claim, now)
+        return self.promises.outstanding > 0 and ticket.attempt != 0 and self.promises.redeem(ticket.claim, now)
 
     def key_refusal(
         self, ticket: Ticket, in_progress: Mapping[Entry, None], now: float, *, promised: bool

@@ -358,3 +358,12 @@ def test_promises_that_nobody_keeps_leave_even_their_own_tenant_one_place() -> N
         fair.leave(entry, then)
     taken(fair.offer(ticket("quiet"), then))
     assert taken(fair.offer(ticket("a", key="other"), then)).state is State.WAITING
+
+
+def test_a_promise_that_was_kept_is_forgotten_though_none_follows() -> None:
+    fair = queue(sequences=0)
+    fair.offer(ticket(deadline=1.0), 0.0)
+    ((_, refusal),) = fair.expire(1.0)
+    taken(fair.offer(ticket(), 1.0 + refusal.retry_after_s))
+    taken(fair.offer(ticket("b"), 100.0))
+    assert fair._room.promises._events == []

@@ -112,6 +112,25 @@ def test_a_place_that_the_flood_left_is_not_kept() -> None:
     assert started(fair, 1.0) == 1
 
 
+def test_what_was_kept_is_forgotten_though_nobody_ever_waits() -> None:
+    fair = FairQueue(Policy(), Capacity(20, 10**9))
+    for second in range(1000):
+        entry = fair.offer(ticket("quiet"), float(second))
+        assert isinstance(entry, Entry)
+        fair.leave(entry, second + 0.5, 10)
+    assert len(fair._kept._left) == 1
+
+
+def test_of_several_sequences_only_those_are_kept_that_ran_to_the_end() -> None:
+    fair = FairQueue(Policy(), Capacity(20, 10**9))
+    wide = fair.offer(ticket("quiet")._replace(sequences=4), 0.0)
+    assert isinstance(wide, Entry)
+    for _ in range(3):
+        fair.finished(wide)
+    fair.leave(wide, 60.0, 10)
+    assert fair._kept.sequences(60.0) == 1
+
+
 def test_no_more_is_kept_than_fits_the_reserve() -> None:
     fair, _, _ = beside(reserve=0.0)
     assert started(fair, 1.0) == 1
