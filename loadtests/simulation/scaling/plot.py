@@ -11,7 +11,8 @@ BINS = 120
 COLOURS = {
     "Sluice": "tab:blue",
     "Ray Serve, tuned": "tab:orange",
-    "KEDA, tuned": "tab:green",
+    "KEDA on waiting, tuned": "tab:red",
+    "KEDA on waiting and running, tuned": "tab:green",
     "oracle": "black",
 }
 

@@ -21,15 +21,15 @@ from loadtests.simulation.scaling.world import Outcome, Policy, Setup, World
 
 BEGINNING_S = 300.0
 ROUNDS, QUICK_ROUNDS = 12, 1
-OURS, RAY, RAY_TUNED, KEDA, KEDA_TUNED, PERFECT, PERFECT_AS_SURE = (
+OURS, RAY, KEDA, PERFECT, PERFECT_AS_SURE = (
     "Sluice",
     "Ray Serve, defaults",
-    "Ray Serve, tuned",
-    "KEDA, defaults",
-    "KEDA, tuned",
+    "KEDA on waiting, defaults",
     "oracle",
     "oracle, as sure as ours",
 )
+TUNED = {"ray": "Ray Serve, tuned", "keda": "KEDA on waiting, tuned", "running": "KEDA on waiting and running, tuned"}
+"""By family of settings."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +104,7 @@ def run(given: Given, policy: Policy) -> Outcome:
 
 
 def tried(given: Given, setting: Setting) -> Row:
-    kind = RAY_TUNED if setting.family == "ray" else KEDA_TUNED
-    return row(kind, run(given, setting.policy()), given.goal_s)
+    return row(TUNED[setting.family], run(given, setting.policy()), given.goal_s)
 
 
 def tuned(rows: Sequence[Row], asked: float) -> Row:
@@ -114,9 +113,13 @@ def tuned(rows: Sequence[Row], asked: float) -> Row:
     return min(enough, key=lambda one: one.replica_hours) if enough else max(rows, key=lambda one: one.attained)
 
 
+def best_of_each(rows: Sequence[Row], asked: float) -> list[Row]:
+    return [tuned([each for each in rows if each.policy == kind], asked) for kind in TUNED.values()]
+
+
 def nearest(rows: Sequence[Row], ours: Row, asked: float) -> list[Row]:
     """Whom to look around for better ones: as tuned, the cheapest as sure as ours, the surest as cheap."""
-    found = [tuned([each for each in rows if each.policy == kind], asked) for kind in (RAY_TUNED, KEDA_TUNED)]
+    found = best_of_each(rows, asked)
     found.append(tuned(rows, ours.attained))
     cheap = [each for each in rows if each.replica_hours <= ours.replica_hours]
     found.append(max(cheap, key=lambda one: one.attained) if cheap else min(rows, key=lambda one: one.replica_hours))
@@ -145,14 +148,14 @@ def case(given: Given, rounds: int, run_all: Callable[[list[Setting]], list[Row]
     perfects = [
         row(kind, outcome, given.goal_s) for kind, outcome in zip((PERFECT, PERFECT_AS_SURE), perfect, strict=True)
     ]
-    chosen = [tuned([each for each in every if each.policy == kind], given.asked) for kind in (RAY_TUNED, KEDA_TUNED)]
+    chosen = best_of_each(every, given.asked)
     made = Case(
         trace=given.trace.name,
         requests=len(given.trace.arrivals),
         startup_s=given.startup_s,
         goal_s=given.goal_s,
         settings=len(every) + len(untuned),
-        rows=[own, untuned[0], chosen[0], untuned[1], chosen[1], *perfects],
+        rows=[own, *untuned, *chosen, *perfects],
         verdict=compare(point(own), map(point, [*every, *untuned]), *(each.replica_hours for each in perfects)),
     )
     drawn = {OURS: mine, PERFECT: perfect[0]}
