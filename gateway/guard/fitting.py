@@ -16,8 +16,8 @@ from gateway.guard.score import carried_on, points
 from gateway.guard.verdict import Level
 
 RATES: Final[Mapping[Level, float]] = {
-    Level.STRIP: 0.0075,
-    Level.THROTTLE: 0.004,
+    Level.STRIP: 0.005,
+    Level.THROTTLE: 0.0025,
     Level.VERIFY: 0.001,
     Level.QUARANTINE: 0.0003,
 }

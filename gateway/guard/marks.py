@@ -44,14 +44,16 @@ TIE: Final = 1e-3
 SLOT: Final = np.uint64(1)
 INSTRUCTING: Final = frozenset({"system", "developer"})
 ASIDE: Final = INSTRUCTING | {"tools"}
+UNASKED: Final = frozenset({"assistant", "history"})
+"""Answers, and what stands for the messages of a long conversation that are not looked at any more."""
 _TEXT: Final = np.uint64(58)
 _WORD: Final = np.uint64(6)
 
 
 class Marks(NamedTuple):
     """`whole` names the request, `text` what was read of it: stock phrases in two conversations are two requests and one text.
-    `shingles`: register and rank of each three words in a row. `predecessor`: the conversation that this one continues, if it is
-    one; `conversation`: what a next one would name so.
+    `shingles`: register and rank of each three words in a row. `asked`: names of the messages that the client has added since the
+    turn before; `history`: of those that it says it had added in earlier turns, as many as it has sent.
     """
 
     whole: int
@@ -65,8 +67,8 @@ class Marks(NamedTuple):
     reasoning: bool
     probing: bool
     turns: int
-    conversation: int
-    predecessor: int | None
+    asked: tuple[int, ...]
+    history: tuple[int, ...]
 
 
 class Orders(NamedTuple):
@@ -87,8 +89,8 @@ class Reading(NamedTuple):
     orders: Orders
     whole: int
     text: int
-    conversation: int
-    predecessor: int | None
+    asked: tuple[int, ...]
+    history: tuple[int, ...]
 
 
 class Marker:
@@ -134,8 +136,8 @@ class Marker:
                     reasoning=Hit.REASONING in said,
                     probing=Hit.PROBING in said,
                     turns=sum(role == "user" for role, _ in each.messages),
-                    conversation=one.conversation,
-                    predecessor=one.predecessor,
+                    asked=one.asked,
+                    history=one.history,
                 )
             )
         return marks
@@ -148,13 +150,12 @@ class Marker:
             if role in ASIDE:
                 aside[role in INSTRUCTING].append((name, text))
             else:
-                turns.append((role == "assistant", text, name.to_bytes(8)))
+                turns.append((role, text, name))
         (orders, system), (_, tools) = self._orders_of(aside[True]), self._orders_of(aside[False])
         news = f"{tools}\n{system}"
         # An answer that the client has begun for the model comes last.
         end = _back(turns, len(turns), answers=True)
         begin = _back(turns, end, answers=False)
-        before = _back(turns, begin, answers=True)
         said = [text for _, text, _ in turns[begin:]]
         if not said and not news.strip() and seen.messages:
             said = [seen.messages[-1][1]]
@@ -165,8 +166,8 @@ class Marker:
             orders,
             self._hasher.ident(*(name.to_bytes(8) for name in names)),
             self._hasher.ident(f"{news}\n{asked}".encode("utf-8", "surrogatepass")),
-            self._hasher.ident(*(name for _, _, name in turns[:end])),
-            self._hasher.ident(*(name for _, _, name in turns[:before])) if before else None,
+            tuple(name for _, _, name in turns[begin:end]),
+            tuple(name for role, _, name in turns[:begin] if role not in UNASKED),
         )
 
     def _templates(self, asked: Words, same: Hashes) -> list[tuple[int, ...]]:
@@ -229,9 +230,9 @@ class Marker:
         return Orders(found[told[0][0]].template, any(each.instruction for each in found.values())), new
 
 
-def _back(turns: Sequence[tuple[bool, str, bytes]], place: int, *, answers: bool) -> int:
+def _back(turns: Sequence[tuple[str, str, int]], place: int, *, answers: bool) -> int:
     """Where the turns of one side that end before `place` begin."""
-    while place and turns[place - 1][0] is answers:
+    while place and (turns[place - 1][0] == "assistant") is answers:
         place -= 1
     return place
 

@@ -134,13 +134,14 @@ class Profile:
         self.rung += 1
 
     def _history(self, marks: Marks, elsewhere: Iterable[Self]) -> None:
-        """A conversation that goes on from one which was never had here was had at another service, or made up."""
-        places = len(self.said) * 8
-        if marks.predecessor is not None:
-            place = marks.predecessor % places
-            if not any(_has(each.said, place) for each in (self, *elsewhere)):
-                self.counters[_AT["replayed"]] += 1
-        _set(self.said, marks.conversation % places)
+        """A history with a question that was not asked here was had at another service, or made up; it counts once. One that
+        is cut, as editors do, is none.
+        """
+        places, here = len(self.said) * 8, [self.said, *(each.said for each in elsewhere)]
+        if not all(any(_has(said, name % places) for said in here) for name in marks.history):
+            self.counters[_AT["replayed"]] += 1
+        for name in (*marks.history, *marks.asked):
+            _set(self.said, name % places)
 
     def twin(self) -> None:
         """This request was, but for little, another's."""

@@ -38,6 +38,8 @@ REASON: Final = "x-sluice-reason"
 EXCLUSION: Final = "exclusion"
 PROMPTS: Final = "prompts"
 """Too many of them in one request, at level `strip` or above."""
+GAVE_UP: Final = 499
+"""From this status on, the client left before it had anything, or the service failed: neither tells anything of a key."""
 NO_BODY: Final = Admitted({}, (), 0)
 
 
@@ -183,6 +185,8 @@ class Watch:
         if self._held is not None and self._running <= 0:
             # What nobody has told the end of stays spent.
             guarding.leaks.settle(self._held, self._completion)
+        if status >= GAVE_UP:
+            return
         if caller is not None and self._admitted is not None and self._route is not None:
             for seen in self._observations(caller, self._route, self._admitted, status):
                 guarding.guard.observe(seen)

@@ -181,29 +181,53 @@ def test_words_in_the_middle_of_a_long_text_are_read(words: int) -> None:
     assert len(marks(3).shingles[0]) <= MAX_WORDS
 
 
-def test_a_turn_names_what_was_before_the_answer_whatever_calls_and_results_are_in_it() -> None:
+def test_a_turn_names_the_clients_messages_whatever_calls_and_results_are_in_it() -> None:
     marker = Marker(Hasher(b"s"))
     told = [("system", "Be brief."), ("user", "Where is it?")]
     first = marker.of(seen(messages=tuple(told)))
-    assert first.predecessor is None
+    assert len(first.asked) == 1
+    assert not first.history
     told += [("assistant", "look()"), ("tool", "here"), ("tool", "there")]
     second = marker.of(seen(messages=tuple(told)))
-    assert second.predecessor == first.conversation
+    assert len(second.asked) == 2
+    assert second.history == first.asked
     begun = marker.of(seen(messages=(*told, ("assistant", "It is"))))
-    assert (begun.conversation, begun.predecessor) == (second.conversation, first.conversation)
+    assert (begun.asked, begun.history) == (second.asked, second.history)
     told += [("assistant", "It is there."), ("user", "Thanks!")]
-    assert marker.of(seen(messages=tuple(told))).predecessor == second.conversation
+    assert marker.of(seen(messages=tuple(told))).history == first.asked + second.asked
+
+
+def talk(turns: int) -> Iterator[list[tuple[str, str]]]:
+    """What is said up to each question."""
+    told = [("user", "Where is it?")]
+    for turn in range(turns):
+        yield told
+        told = [*told, ("assistant", f"answer {turn}"), ("user", f"question {turn}")]
+
+
+def replayed(*conversations: list[tuple[str, str]]) -> float:
+    detector = Detector()
+    for turn, told in enumerate(conversations):
+        detector.take(seen(messages=messages_of(*chat(*told)), at=START + turn))
+    return detector.records["k"].profile.get("replayed")
 
 
 def test_a_conversation_goes_on_when_it_is_long() -> None:
-    marker, told, replayed = Marker(Hasher(b"s")), [("user", "Where is it?")], 0
-    before = None
-    for turn in range(200):
-        marks = marker.of(seen(messages=messages_of(*chat(*told))))
-        replayed += marks.predecessor != before
-        before = marks.conversation
-        told += [("assistant", f"answer {turn}"), ("user", f"question {turn}")]
-    assert replayed <= 6
+    assert replayed(*talk(200)) == 0
+
+
+@pytest.mark.parametrize("kept", [2, 3, 9])
+def test_a_conversation_goes_on_when_its_beginning_is_cut(kept: int) -> None:
+    assert replayed(*(told[-kept:] for told in talk(20))) == 0
+
+
+def test_questions_that_were_not_asked_here_are_told_among_those_that_were() -> None:
+    usual = [("user", "Hello."), ("assistant", "Hello!"), ("user", "Be thorough.")]
+    made = [
+        [*usual[:1], ("assistant", "Yes."), ("user", question), ("assistant", "Because."), *usual]
+        for question in questions()
+    ]
+    assert 0.9 * MANY <= replayed(usual[:1], usual, *made, *made) <= MANY
 
 
 def test_stock_phrases_in_many_conversations_are_many_requests_and_one_text() -> None:

@@ -173,6 +173,16 @@ async def test_what_is_refused_at_the_door_is_seen_as_probing(place: Place, aske
     assert detector.features("k").refused > 5
 
 
+@pytest.mark.parametrize("status", [499, 500, 503])
+async def test_what_the_service_failed_at_or_the_client_gave_up_is_no_refusal(place: Place, status: int) -> None:
+    watch = place.guarding.watch()
+    watch.enter(CALLER)
+    admitted = watch.admit(ROUTES[CHAT], {"model": "m", **ASKED[CHAT]}, SurfacePolicy())
+    await watch.check(ROUTES[CHAT], admitted, SHAPE, 4096)
+    watch.end(status)
+    assert place.told == []
+
+
 async def test_refusals_do_not_water_down_what_was_answered(place: Place) -> None:
     for i in range(20):
         await place.ask(
