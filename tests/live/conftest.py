@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.chaos.kinds import GUARD
 from tests.gateway.telemetry.receivers import GrpcReceiver
-from tests.live.harness import Sluice, free_ports, model
+from tests.live.harness import STALL_S, Sluice, free_ports, model
 
 TRUSTED = {"trusted": True, "leak_share": 1000}
 """The key that all tests use asks for so much, and so oddly, that the guard would take it for an extractor's."""
@@ -33,6 +33,7 @@ def sluice(tmp_path_factory: pytest.TempPathFactory, otlp: GrpcReceiver) -> Iter
             "haproxy": {"enabled": True, "port": haproxy, "stats_port": stats, "metrics_port": metrics},
             "drain_s": 5,
             "debug_headers": True,
+            "failover": {"stall_s": STALL_S},
             "guard": {"tenants": GUARD["tenants"] | {"tests": TRUSTED}},
             "admission": {"tiers": {"standard": {"highest": "interactive"}, "metered": {"key_concurrency": 2}}},
         },

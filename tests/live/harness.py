@@ -29,6 +29,10 @@ ENGINE = {
 # Slow enough for a busy machine with two cores; an idle one is ready in a third of it.
 READY_S = 240.0
 STOP_S = 90.0
+STALL_S = 6
+"""After which a gateway gives up an engine core that stands still: test_chaos need not wait for the default's 20 s, and a busy
+machine does not stand still so long.
+"""
 
 
 def free_ports(count: int) -> list[int]:

@@ -184,8 +184,11 @@ def slowed(core: psutil.Process) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.destructive(order=5)
 def test_streams_that_outlive_the_drain_of_their_engine_go_on_elsewhere(sluice: Sluice, key: str) -> None:
-    """Of two engines Serve stops one, whose streams are far from their end when its time to drain is over."""
+    """Of two engines Serve stops one, whose streams are far from their end when its time to drain is over. It goes
+    after test_chaos, which needs two as well.
+    """
     reload(sluice, replicas=2)
     eventually(lambda: len(engines(sluice)) == 2, 60, "two engines")
     before = sluice.model_status()["failover"]["moved"]
