@@ -32,6 +32,30 @@ def aims(results: Results) -> list[tuple[str, float, str, bool]]:
     ]
 
 
+def mean_found(results: Results) -> float:
+    """Of attacks, each weighing the same however many keys it has."""
+    found = [each.found[FOUND.label].value for each in results.attacks if each.family not in INDISTINGUISHABLE]
+    return sum(found) / max(1, len(found))
+
+
+def failures(results: Results) -> list[str]:
+    """Attacks that by themselves miss an aim, and honest families with a false alarm."""
+    told = []
+    for attack in results.attacks:
+        found, throttled, had = attack.found[FOUND.label], attack.found["throttle"], attack.leaked["throttle"]
+        if found.value < FOUND_AIM or had > LEAK_AIM:
+            told.append(
+                f"- *{attack.family}*: {_of(found)} keys found, {throttled.hits} throttled; {100 * had:.1f} % had before throttling"
+            )
+    for one in results.honest:
+        strip, throttled, verified = (one.alarms[level] for level in ("strip", "throttle", "verify"))
+        if strip.hits and one.family != "all":
+            told.append(
+                f"- *{one.family}*, honest: {_of(strip)} key-days stripped, {throttled.hits} throttled, {verified.hits} held"
+            )
+    return told
+
+
 def show(results: Results, console: Console) -> None:
     for title, head, rows in (
         (f"False alarms per key-day, {results.split} part", HONEST_HEAD, map(_honest, results.honest)),
@@ -61,6 +85,10 @@ ATTACK_HEAD = (
 
 def _share(share: Share) -> str:
     return f"{100 * share.value:.2f} % ({100 * share.low:.2f}–{100 * share.high:.2f})"
+
+
+def _of(share: Share) -> str:
+    return f"{share.hits} of {share.of} ({100 * share.low:.1f}–{100 * share.high:.1f} %)"
 
 
 def _top(reasons: dict[str, int]) -> str:
@@ -96,7 +124,12 @@ def write(results: Results, file: Path, source: str) -> None:
         ),
         "",
         f"Left out of the first two figures: {', '.join(INDISTINGUISHABLE)}. Bounds are Clopper and Pearson's, 95 %, over",
-        "key-days; those of one key are not independent of each other.",
+        "key-days; those of one key are not independent of each other. The second is mostly hydras, of a hundred keys each; if",
+        f"every attack weighs the same, {100 * mean_found(results):.1f} % of keys are found.",
+        "",
+        "## Failures, by name",
+        "",
+        *failures(results),
         "",
         "## False alarms per key-day",
         "",
