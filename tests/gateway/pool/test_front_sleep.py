@@ -149,3 +149,21 @@ async def test_the_services_own_deadline_does_not_run_while_the_first_engine_sta
     await front.wake_up()
     await answer(front)
     assert (await asking).status_code == 200
+
+
+async def test_those_who_wait_when_the_last_engine_leaves_have_another_called_for_them(front: Sleeper):
+    await soon(front.backend.alarm._task.done, 5, "the call before is over")
+    before = front.called
+    front.awake.clear()
+    asking = [asyncio.create_task(front.http.post("/v1/completions", json=BODY)) for _ in range(3)]
+    await soon(lambda: front.backend.admission.status().waiting == 2, 5, "one runs, two wait for its slot")
+    assert front.called == before
+    await front.engine.outlet.leave()
+    await soon(lambda: front.calls == 1, 5, "a call, though nobody new has asked")
+    await answer(front)
+    await front.engine.stop()
+    await front.wake_up()
+    for _ in range(2):
+        await answer(front)
+    assert {(await task).status_code for task in asking} == {200}
+    await soon(lambda: front.calls == 0, 5, "no call is left")
