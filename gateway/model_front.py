@@ -19,7 +19,7 @@ from gateway.pool.channel import EngineChannel
 from gateway.pool.curve import Peer
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.failover import FailoverPolicy
-from gateway.pool.fingerprint import fingerprint
+from gateway.pool.fingerprint import fingerprint, layer_version
 from gateway.pool.flight import Flight
 from gateway.pool.wire import EngineCard, Queue
 from gateway.wake import Alarm
@@ -38,6 +38,7 @@ class ModelFront:
         """`on_poisoned` gets the model, the request's id and how many engines died with it."""
         self.spec = spec
         self.accept = Acceptance(spec, fingerprint(spec.path, spec.revision), vllm_seam.VLLM_VERSION)
+        self._version = layer_version(spec.path, spec.revision)
         self._settings = settings
         policy = FailoverPolicy(**settings.failover.model_dump())
         self.pool = EnginePool(
@@ -56,7 +57,6 @@ class ModelFront:
         self.absence = Absence(time.monotonic())
         self._known = asyncio.Event()
         self.listed = asyncio.Event()
-        self.alarm: Alarm | None = None
         if spec.sleeps:
             self._known.set()
 
@@ -88,8 +88,6 @@ class ModelFront:
         self.admission.widest = max(map(self._widest, engines), default=self.admission.widest)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences), prefill, len(engines)))
-        if self.alarm is not None and self.admission.queue.waiting.requests:
-            self.alarm.ring()
 
     def _widest(self, engine: EngineChannel) -> int:
         """As many sequences as one engine runs without its reserve: that stays so, whatever engines there are."""
@@ -108,10 +106,11 @@ class ModelFront:
         front_end = await vllm_seam.open_front_end(self.pool, self.spec.flags(known))
         if self.accept.max_model_len is None:
             self.accept.max_model_len = int(front_end.llm.model_config.max_model_len)
-        backend = ModelBackend(self.spec.name, self.pool, front_end, self.admission, self.accept.fingerprint)
+        former = self.accept.fingerprint
+        backend = ModelBackend(self.spec.name, self.pool, front_end, self.admission, self._version, former)
         if self.spec.sleeps:
-            self.alarm = Alarm(self.spec.name, wake, lambda: not self.pool.available, self._is_wanted)
-            backend.alarm, self.pool.on_parked = self.alarm, self.alarm.ring
+            backend.alarm = alarm = Alarm(self.spec.name, wake, lambda: not self.pool.available, self._is_wanted)
+            self.pool.on_parked = alarm.ring
         return backend
 
     def _is_wanted(self) -> bool:

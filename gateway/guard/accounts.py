@@ -32,6 +32,11 @@ class Accounts:
             tenant = parent
         return tenant
 
+    def linked(self, tenant: str) -> tuple[str, ...]:
+        """All tenants of its account, in the order of the alphabet."""
+        account = self.of(tenant)
+        return tuple(sorted({account, tenant, *(each for each in self._parents if self.of(each) == account)}))
+
 
 class Families:
     """The keys of each account, as far as they are known."""

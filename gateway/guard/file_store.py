@@ -40,9 +40,12 @@ class FileStore:
         except sqlite3.Error as exc:
             raise GuardStoreUnavailable(f"The guard's state in {path} cannot be opened: {exc}") from exc
 
-    def reserve(self, meter: str, charge: Charge, limit: Charge) -> bool:
+    def reserve(self, meter: str, charge: Charge, limit: Charge, others: Sequence[str] = ()) -> bool:
         with self._step() as db:
-            held = db.execute("SELECT scalars, answers FROM meters WHERE name = ?", (meter,)).fetchone() or (0, 0)
+            held = [0, 0]
+            for name in (meter, *others):
+                one = db.execute("SELECT scalars, answers FROM meters WHERE name = ?", (name,)).fetchone() or (0, 0)
+                held = [held[0] + one[0], held[1] + one[1]]
             for used, more, most in zip(held, charge, limit, strict=True):
                 if more and used + more > most:
                     return False
@@ -52,6 +55,12 @@ class FileStore:
                 (meter, *charge),
             )
             return True
+
+    def inherit(self, meter: str, former: str) -> None:
+        with self._step() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO meters SELECT ?, scalars, answers FROM meters WHERE name = ?", (meter, former)
+            )
 
     def give_back(self, meter: str, charge: Charge) -> None:
         with self._step() as db:

@@ -1,5 +1,8 @@
 """Leak budgets at work: asked before a request that leaks goes anywhere, settled when it has ended.
 
+Each tenant has a meter of its own, for each version of a model's output layer; a budget is spent by the meters of all tenants
+of the account together. So what was given stays given however tenants are linked later.
+
 Only such requests wait for the store, in threads of its own; who asks for text alone never does. A gateway that dies before
 it settles leaves the whole reservation spent, and a store that does not answer is a refusal: a budget is never guessed.
 
@@ -11,11 +14,12 @@ thread when a step fails, fails with it, or, where it gives something back, is o
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from concurrent.futures import CancelledError as NeverAsked
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
+from operator import add
 from typing import Any, Final, Literal, NamedTuple
 
 from gateway.guard.accounts import Accounts
@@ -62,6 +66,7 @@ class LeakBudgets:
             account = accounts.of(tenant)
             self._shares[account] = max(own, self._shares.get(account, 0.0))
         self._shapes: dict[str, Shape] = {}
+        self._renamed: set[str] = set()
         self._threads = ThreadPoolExecutor(THREADS, "guard-leaks")
         self._failures = 0
         self._owed: deque[tuple[str, Charge]] = deque()
@@ -72,11 +77,12 @@ class LeakBudgets:
         charge = most(ask, sequences, longest, shape.vocabulary)
         if not charge:
             return None
-        self._shapes[_version(shape)] = shape
+        self.know(shape)
         account = self._accounts.of(tenant)
         limit = limits(shape, self._shares.get(account, self._share), self._kept)
-        held = Held(f"{_version(shape)}/{account}", charge, ask, sequences, shape.vocabulary)
-        asking = self._threads.submit(self._reserve, held.meter, charge, limit, self._failures)
+        others = [each for each in self._accounts.linked(tenant) if each != tenant]
+        held = Held(_meter(shape, tenant), charge, ask, sequences, shape.vocabulary)
+        asking = self._threads.submit(self._reserve, shape, [tenant, *others], charge, limit, self._failures)
         try:
             granted = await asyncio.wrap_future(asking)
         except asyncio.CancelledError:
@@ -98,10 +104,15 @@ class LeakBudgets:
 
     async def used(self) -> list[dict[str, Any]]:
         """What each account has been given of each model's output layer, largest first; raises GuardStoreUnavailable."""
-        meters = await asyncio.wrap_future(self._threads.submit(self._store.meters))
-        rows = []
+        meters = await asyncio.wrap_future(self._threads.submit(self._meters))
+        sums: defaultdict[tuple[str, str], Charge] = defaultdict(Charge)
         for meter, used in meters.items():
-            version, _, account = meter.partition("/")
+            version, _, tenant = meter.partition("/")
+            if version not in self._renamed:
+                one = version, self._accounts.of(tenant)
+                sums[one] = Charge(*map(add, sums[one], used))
+        rows = []
+        for (version, account), used in sums.items():
             shape = self._shapes.get(version)
             share = None if shape is None else given(shape, used)
             limit = None if shape is None else limits(shape, self._shares.get(account, self._share), self._kept)
@@ -129,19 +140,37 @@ class LeakBudgets:
         self._threads.shutdown(wait=True)
         self._give_back_what_is_owed()
 
-    def _reserve(self, meter: str, charge: Charge, limit: Charge, failures: int) -> bool:
-        """In a thread, as the next three. `failures`: of the store, when this was put in line."""
+    def _reserve(self, shape: Shape, tenants: list[str], charge: Charge, limit: Charge, failures: int) -> bool:
+        """In a thread, as the next five. Charges the first tenant. `failures`: of the store, when this was put in line."""
         if self._failures != failures:
             raise GuardStoreUnavailable("the store failed while this waited for it")
+        meter, *others = (_meter(shape, tenant) for tenant in tenants)
         try:
-            granted = self._store.reserve(meter, charge, limit)
+            self._rename(shape)
+            granted = self._store.reserve(meter, charge, limit, others)
             if self._owed:
                 self._give_back_what_is_owed()
-                granted = granted or self._store.reserve(meter, charge, limit)
+                granted = granted or self._store.reserve(meter, charge, limit, others)
         except GuardStoreUnavailable as exc:
             self._failed(exc)
             raise
         return granted
+
+    def _meters(self) -> dict[str, Charge]:
+        for shape in list(self._shapes.values()):
+            self._rename(shape)
+        return self._store.meters()
+
+    def _rename(self, shape: Shape) -> None:
+        """What meters hold under the names that an earlier release gave them, they hold under their present ones."""
+        former = _version(shape._replace(version=shape.former))
+        if not shape.former or former in self._renamed:
+            return
+        for meter in self._store.meters():
+            version, _, tenant = meter.partition("/")
+            if version == former:
+                self._store.inherit(_meter(shape, tenant), meter)
+        self._renamed.add(former)
 
     def _give_back(self, meter: str, back: Charge, failures: int) -> None:
         """What the store was never asked for is owed until it answers; what it was asked for, it may have done."""
@@ -170,6 +199,10 @@ class LeakBudgets:
         if self.problem is None:
             _log.error("guard: leak budgets cannot be asked, so what leaks is refused: %s", exc)
         self.problem = f"leak budgets: {exc}"
+
+
+def _meter(shape: Shape, tenant: str) -> str:
+    return f"{_version(shape)}/{tenant}"
 
 
 def _version(shape: Shape) -> str:

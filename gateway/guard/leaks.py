@@ -25,12 +25,13 @@ BITS_PER_LOGIT: Final = 10.0
 
 
 class Shape(NamedTuple):
-    """A model's output layer: `version` changes whenever any of its numbers may have."""
+    """A model's output layer: `version` stays while its numbers do. `former`: what earlier releases called the same version."""
 
     model: str
     version: str
     hidden: int
     vocabulary: int
+    former: str = ""
 
 
 class Charge(NamedTuple):

@@ -15,6 +15,7 @@ from gateway.guard.leaks import Charge
 from gateway.guard.store import GuardStoreUnavailable, Row
 
 SCRIPT: Final = "guard.lua"
+INHERIT: Final = "inherit.lua"
 KEEP: Final = 100_000
 """Entries of the log of written rows; a gateway that is further behind reads the rows themselves at its next start."""
 
@@ -31,15 +32,24 @@ class RedisStore:
         self._redis: Redis = Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
         )
-        # One hash tag: the script's two keys are on one node of a cluster.
+        # One hash tag: a script's keys are on one node of a cluster.
         self._prefix = f"{prefix}:{{guard}}:"
-        self._charge = self._redis.register_script(files(__package__).joinpath(SCRIPT).read_text(encoding="utf-8"))
+        self._charge, self._inherit = (
+            self._redis.register_script(files(__package__).joinpath(script).read_text(encoding="utf-8"))
+            for script in (SCRIPT, INHERIT)
+        )
 
-    def reserve(self, meter: str, charge: Charge, limit: Charge) -> bool:
-        return self._charged(meter, *charge, *limit)
+    def reserve(self, meter: str, charge: Charge, limit: Charge, others: Sequence[str] = ()) -> bool:
+        with _asked():
+            return bool(self._charge(keys=self._keys(meter, *others), args=(*charge, *limit)))
+
+    def inherit(self, meter: str, former: str) -> None:
+        with _asked():
+            self._inherit(keys=self._keys(meter, former))
 
     def give_back(self, meter: str, charge: Charge) -> None:
-        self._charged(meter, -charge.scalars, -charge.answers, 0, 0)
+        with _asked():
+            self._charge(keys=self._keys(meter), args=(-charge.scalars, -charge.answers, 0, 0))
 
     def meters(self) -> dict[str, Charge]:
         with _asked():
@@ -99,9 +109,8 @@ class RedisStore:
     def close(self) -> None:
         self._redis.close()
 
-    def _charged(self, meter: str, *numbers: int) -> bool:
-        with _asked():
-            return bool(self._charge(keys=[self._prefix + "leak:" + meter, self._prefix + "leaks"], args=numbers))
+    def _keys(self, *meters: str) -> list[str]:
+        return [self._prefix + "leaks", *(self._prefix + "leak:" + meter for meter in meters)]
 
 
 @contextmanager

@@ -32,8 +32,12 @@ class GuardStore(Protocol):
         """Whether what it holds outlives this process."""
         ...
 
-    def reserve(self, meter: str, charge: Charge, limit: Charge) -> bool:
-        """Takes the charge if the meter then stays within the limit in both its parts."""
+    def reserve(self, meter: str, charge: Charge, limit: Charge, others: Sequence[str] = ()) -> bool:
+        """Charges the meter if it and the others together then stay within the limit in both its parts."""
+        ...
+
+    def inherit(self, meter: str, former: str) -> None:
+        """A meter that does not exist yet begins with what the former holds, if that exists; one that does stays as it is."""
         ...
 
     def give_back(self, meter: str, charge: Charge) -> None: ...

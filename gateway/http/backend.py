@@ -23,10 +23,12 @@ class Bell(Protocol):
 
 
 class ModelBackend:
-    """`alarm` of a model that may sleep: its requests wait in the queue for an engine, instead of being turned away."""
+    """`alarm` of a model that may sleep: its requests wait in the queue for an engine, instead of being turned away. `version` and
+    `former` are its Shape's.
+    """
 
     def __init__(
-        self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission, fingerprint: str
+        self, name: str, pool: EnginePool, front_end: FrontEnd, admission: Admission, version: str, former: str
     ) -> None:
         self.name = name
         self.created = int(time.time())
@@ -34,7 +36,7 @@ class ModelBackend:
         self.front_end = front_end
         self.admission = admission
         model = front_end.llm.model_config
-        self.shape = Shape(name, fingerprint, int(model.get_hidden_size()), int(model.get_vocab_size()))
+        self.shape = Shape(name, version, int(model.get_hidden_size()), int(model.get_vocab_size()), former)
         parser = front_end.app.state.openai_serving_chat.parser_cls
         self.binds_tools = binds_all_tools(parser, front_end.llm.get_tokenizer(), model)
         self.alarm: Bell | None = None

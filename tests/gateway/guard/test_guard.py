@@ -1,29 +1,19 @@
-"""The guard at work: its thread, its store, several gateways, restarts and a store that is away."""
+"""The guard at work: its thread, its store, several gateways and restarts."""
 
-import asyncio
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gateway.guard.accounts import Accounts
 from gateway.guard.detector import Detector, DetectorSettings
-from gateway.guard.exclusion import Ask
 from gateway.guard.file_store import FileStore
 from gateway.guard.guard import Guard
-from gateway.guard.leak_budgets import THREADS, Denied, Held, LeakBudgets
-from gateway.guard.leaks import Charge, Shape
 from gateway.guard.response import Rules
 from gateway.guard.sharing import Sharing
-from gateway.guard.store import GuardStoreUnavailable
 from gateway.guard.verdict import Change, Level
 from tests.gateway.guard.observations import START, harvested, seen
 from tests.gateway.guard.test_judgement import harvest
 from tests.waiting import eventually
 
-SHAPE = Shape("m", "v1", 10, 100)
-ASK = Ask(scalars=2, limit=10)
 SETTINGS = DetectorSettings(rules=Rules(Level.QUARANTINE))
 
 
@@ -280,121 +270,3 @@ def test_a_group_found_at_another_gateway_is_known_here(tmp_path: Path) -> None:
     assert here.features("late").ring > 0
     assert "of-head-3" in here.kindred("late")
     store.close()
-
-
-def budgets(store: object, share: float = 0.05, links: tuple[tuple[str, ...], ...] = ()) -> LeakBudgets:
-    return LeakBudgets(store, Accounts(links), share, {"rich": 1.0}, "projection")
-
-
-async def test_a_leak_budget_is_spent_once_and_never_refilled(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "g.sqlite")
-    leaks = budgets(store)
-    held = await leaks.reserve("t", SHAPE, ASK, 2, 100)
-    assert held == Held("v1-10x100/t", Charge(40, 0), ASK, 2, 100)
-    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.SPENT
-    leaks.settle(held, 7)
-    eventually(lambda: store.meters()["v1-10x100/t"] == Charge(14, 0), 5)
-    assert isinstance(await leaks.reserve("t", SHAPE, ASK, 1, 100), Held)
-    leaks.close()
-    assert isinstance(await budgets(store).reserve("rich", SHAPE, ASK, 20, 100), Held)
-    assert await budgets(store).reserve("t", SHAPE, ASK, 1, 100) is Denied.SPENT
-    newer = SHAPE._replace(version="v2")
-    assert isinstance(await budgets(store).reserve("t", newer, ASK, 1, 100), Held)
-
-
-async def test_linked_tenants_share_one_budget_and_it_is_told_as_a_share_of_the_model(tmp_path: Path) -> None:
-    leaks = budgets(FileStore(tmp_path / "g.sqlite"), links=(("a", "b"),))
-    assert isinstance(await leaks.reserve("a", SHAPE, ASK, 2, 100), Held)
-    assert await leaks.reserve("b", SHAPE, ASK, 1, 100) is Denied.SPENT
-    (row,) = await leaks.used()
-    assert row["account"] == "a"
-    assert row["model"] == "m"
-    assert row["share_of_output_layer"] == pytest.approx(0.04)
-
-
-async def test_who_asks_for_text_alone_never_waits_for_the_store() -> None:
-    assert await budgets(None).reserve("t", SHAPE, Ask(), 1, 100) is None
-
-
-class Away:
-    def reserve(self, *_: object) -> bool:
-        raise GuardStoreUnavailable("away")
-
-
-async def test_a_store_that_is_away_refuses_and_is_told(tmp_path: Path) -> None:
-    leaks = budgets(Away())
-    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
-    assert leaks.problem is not None
-    assert await leaks.reserve("t", SHAPE, Ask(), 1, 100) is None
-
-
-class Stalled:
-    """Each step ends after a while, and fails."""
-
-    def __init__(self, lasts_s: float) -> None:
-        self.lasts_s, self.asked = lasts_s, 0
-
-    def reserve(self, *_: object) -> bool:
-        self.asked += 1
-        time.sleep(self.lasts_s)
-        raise GuardStoreUnavailable("stalled")
-
-
-async def test_a_stalled_store_costs_one_wait_however_many_ask_it() -> None:
-    store = Stalled(0.2)
-    leaks = budgets(store)
-    begun = time.monotonic()
-    found = await asyncio.gather(*(leaks.reserve("t", SHAPE, ASK, 1, 100) for _ in range(10 * THREADS)))
-    assert time.monotonic() - begun < 6 * store.lasts_s
-    assert set(found) == {Denied.UNKNOWN}
-    assert "stalled" in str(leaks.problem)
-    # Whoever comes after that asks again.
-    before = store.asked
-    assert await leaks.reserve("t", SHAPE, ASK, 1, 100) is Denied.UNKNOWN
-    assert store.asked == before + 1
-    leaks.close()
-
-
-class Recovering(FileStore):
-    """Stalls and fails while `down`."""
-
-    down = False
-
-    def reserve(self, *arguments: Any) -> bool:
-        if self.down:
-            time.sleep(0.05)
-            raise GuardStoreUnavailable("stalled")
-        return super().reserve(*arguments)
-
-
-async def test_what_was_to_be_given_back_while_a_store_failed_is_given_back_once_it_answers(tmp_path: Path) -> None:
-    store = Recovering(tmp_path / "g.sqlite")
-    leaks = budgets(store)
-    held = [await leaks.reserve("t", SHAPE, ASK, 1, 100) for _ in range(2)]
-    (full,) = store.meters().values()
-    store.down = True
-    failing = [asyncio.ensure_future(leaks.reserve("t", SHAPE, ASK, 1, 100)) for _ in range(THREADS)]
-    await asyncio.sleep(0)
-    for one in held:
-        assert isinstance(one, Held)
-        leaks.settle(one, 0)
-    assert set(await asyncio.gather(*failing)) == {Denied.UNKNOWN}
-    store.down = False
-    last = await leaks.reserve("t", SHAPE, ASK, 1, 100)
-    assert isinstance(last, Held)
-    leaks.settle(last, 0)
-    leaks.close()
-    assert full != Charge()
-    assert list(store.meters().values()) == [Charge()]
-
-
-async def test_a_request_that_is_cancelled_while_it_reserves_takes_nothing(tmp_path: Path) -> None:
-    store = FileStore(tmp_path / "g.sqlite")
-    leaks = budgets(store)
-    for _ in range(20):
-        asking = asyncio.ensure_future(leaks.reserve("t", SHAPE, ASK, 2, 100))
-        await asyncio.sleep(0)
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-    leaks.close()
-    assert all(used == Charge() for used in store.meters().values())

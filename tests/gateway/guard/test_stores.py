@@ -49,6 +49,31 @@ def test_a_part_that_is_full_does_not_stand_in_the_way_of_the_other(stores: list
     assert stores[0].reserve("m/a", Charge(0, 1), Charge(10, 4))
 
 
+def test_meters_that_count_together_hold_one_limit_and_each_its_own_charges(stores: list[GuardStore]) -> None:
+    here, there = stores
+    limit = Charge(10, 4)
+    assert here.reserve("m/a", Charge(6, 1), limit)
+    assert not there.reserve("m/b", Charge(5, 0), limit, ["m/a"])
+    assert there.reserve("m/b", Charge(4, 0), limit, ["m/a", "m/never"])
+    assert not here.reserve("m/a", Charge(0, 4), limit, ["m/b"])
+    assert here.reserve("m/a", Charge(0, 3), limit, ["m/b"])
+    there.give_back("m/b", Charge(1, 0))
+    assert here.meters() == {"m/a": Charge(6, 4), "m/b": Charge(3, 0)}
+
+
+def test_a_meter_inherits_once_and_only_if_it_holds_nothing_yet(stores: list[GuardStore]) -> None:
+    here, there = stores
+    here.inherit("new/a", "old/a")
+    assert here.meters() == {}
+    assert here.reserve("old/a", Charge(6, 1), Charge(10, 4))
+    for store in (here, there):
+        store.inherit("new/a", "old/a")
+    assert not there.reserve("new/a", Charge(5, 0), Charge(10, 4))
+    assert there.reserve("new/a", Charge(4, 0), Charge(10, 4))
+    here.inherit("new/a", "old/a")
+    assert here.meters() == {"old/a": Charge(6, 1), "new/a": Charge(10, 1)}
+
+
 def test_what_is_given_back_can_be_taken_again(stores: list[GuardStore]) -> None:
     here, there = stores
     assert here.reserve("m/a", Charge(10, 0), Charge(10, 0))
@@ -69,16 +94,17 @@ def test_what_is_given_back_to_a_meter_that_was_lost_grants_nothing(stores: list
 def test_many_at_once_never_take_more_than_there_is(stores: list[GuardStore]) -> None:
     granted: list[bool] = []
 
-    def take(store: GuardStore) -> None:
-        granted.extend(store.reserve("m/a", Charge(3, 0), Charge(50, 0)) for _ in range(10))
+    def take(store: GuardStore, meter: str, other: str) -> None:
+        granted.extend(store.reserve(meter, Charge(3, 0), Charge(50, 0), [other]) for _ in range(10))
 
-    threads = [threading.Thread(target=take, args=(store,)) for store in stores * 2]
+    pairs = [(store, *names) for store in stores for names in (("m/a", "m/b"), ("m/b", "m/a"))]
+    threads = [threading.Thread(target=take, args=pair) for pair in pairs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sum(granted) == 16
-    assert stores[0].meters()["m/a"] == Charge(48, 0)
+    assert sum(used.scalars for used in stores[0].meters().values()) == 48
 
 
 def test_rows_are_read_from_a_mark_on_and_each_writer_has_its_own(stores: list[GuardStore]) -> None:

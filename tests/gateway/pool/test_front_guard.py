@@ -17,6 +17,7 @@ from gateway.config import Config
 from gateway.guard.accounts import ACCOUNT
 from gateway.guard.packing import Ledger
 from gateway.guard.verdict import Level
+from gateway.pool.fingerprint import layer_version
 from loadtests.redis_server import RedisServer
 from tests.gateway.guard.observations import harvested
 from tests.gateway.guard.webhooks import Receiver
@@ -155,10 +156,10 @@ async def test_a_leak_budget_is_charged_settled_shown_and_once_spent_refuses(fro
     assert code(await front.ask(max_tokens=20)) == (403, "leak_budget_spent")
     assert (await front.ask(max_tokens=50, logprobs=False, top_logprobs=None)).status_code == 200
     rows = await front.app._guard._leaks.used()
-    assert {row["account"]: row["model"] for row in rows}["t"] == SPEC.name
-    assert next(row for row in rows if row["account"] == "t")["share_of_output_layer"] == pytest.approx(
-        used / (256 * 1536)
-    )
+    row = next(row for row in rows if row["account"] == "t")
+    assert row["model"] == SPEC.name
+    assert row["version"] == f"{layer_version(SPEC.path)}-256x1536"
+    assert row["share_of_output_layer"] == pytest.approx(used / (256 * 1536))
 
 
 async def soon_leaked(front: Guarded, scalars: int) -> None:
