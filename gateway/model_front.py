@@ -57,6 +57,7 @@ class ModelFront:
         self.absence = Absence(time.monotonic())
         self._known = asyncio.Event()
         self.listed = asyncio.Event()
+        self.alarm: Alarm | None = None
         if spec.sleeps:
             self._known.set()
 
@@ -88,6 +89,8 @@ class ModelFront:
         self.admission.widest = max(map(self._widest, engines), default=self.admission.widest)
         prefill = len(engines) * self._settings.admission.prefill_tokens // self._settings.replicas
         self.admission.set_capacity(Capacity(math.ceil(sequences), prefill, len(engines)))
+        if self.alarm is not None and self.admission.queue.waiting.requests:
+            self.alarm.ring()
 
     def _widest(self, engine: EngineChannel) -> int:
         """As many sequences as one engine runs without its reserve: that stays so, whatever engines there are."""
@@ -109,8 +112,8 @@ class ModelFront:
         former = self.accept.fingerprint
         backend = ModelBackend(self.spec.name, self.pool, front_end, self.admission, self._version, former)
         if self.spec.sleeps:
-            backend.alarm = alarm = Alarm(self.spec.name, wake, lambda: not self.pool.available, self._is_wanted)
-            self.pool.on_parked = alarm.ring
+            self.alarm = Alarm(self.spec.name, wake, lambda: not self.pool.available, self._is_wanted)
+            backend.alarm, self.pool.on_parked = self.alarm, self.alarm.ring
         return backend
 
     def _is_wanted(self) -> bool:
