@@ -15,62 +15,52 @@ the end, and `settle` moves the lane's tag by the difference, so shares converge
 
 from __future__ import annotations
 
-import heapq
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-SCAN = 8
-STALE = 64
+from gateway.admission.ranks import Ranks
 
 
 class Lane:
-    """What takes turns. `stamp` names its valid place in the order; 0: it has nothing waiting."""
+    """What takes turns."""
 
-    __slots__ = ("floor", "stamp", "start", "weight")
+    __slots__ = ("floor", "start", "weight")
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
         self.start = 0.0
         self.floor = 0.0
-        self.stamp = 0
 
 
 L = TypeVar("L", bound=Lane)
 
 
-class FairOrder(Generic[L]):
-    """The lanes with something waiting, by start tag. Every operation is O(log n), amortized over lazily dropped places."""
+class FairOrder(Ranks[L]):
+    """The lanes with something waiting, by start tag."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.virtual = 0.0
         self.weight = 0.0
-        self.waiting = 0
-        self._places: list[tuple[float, int, L]] = []
-        self._turn = 0
 
     def join(self, lane: L) -> None:
         """The lane has something waiting from now on."""
         lane.floor = self.virtual
         lane.start = max(lane.start, self.virtual)
         self.weight += lane.weight
-        self.waiting += 1
-        self._place(lane)
+        self.place(lane, lane.start)
 
     def leave(self, lane: L) -> None:
         """The lane has nothing waiting any more; its tag stays, and with it what it owes."""
-        lane.stamp = 0
-        self.waiting -= 1
-        self.weight = self.weight - lane.weight if self.waiting else 0.0
+        self.drop(lane)
+        self.weight = self.weight - lane.weight if len(self) else 0.0
 
     def charge(self, lane: L, work: float) -> None:
         """The lane starts a request. A lane that does not wait may start one too, if nobody does."""
-        start = max(lane.start, self.virtual) if not lane.stamp else lane.start
+        start = lane.start if lane in self else max(lane.start, self.virtual)
         self.virtual = max(self.virtual, start)
         lane.start = start + work / lane.weight
-        if lane.stamp:
-            self._place(lane)
+        if lane in self:
+            self.place(lane, lane.start)
 
     def settle(self, lane: L, difference: float) -> None:
         """What was charged turns out to be more (positive) or less by `difference`.
@@ -78,39 +68,6 @@ class FairOrder(Generic[L]):
         What comes back from before the lane's last idleness cannot move it before the clock of its return.
         """
         lane.start += difference / lane.weight
-        if lane.stamp:
+        if lane in self:
             lane.start = max(lane.start, lane.floor)
-            self._place(lane)
-
-    def first(self) -> L | None:
-        while self._places:
-            _, stamp, lane = self._places[0]
-            if stamp == lane.stamp:
-                return lane
-            heapq.heappop(self._places)
-        return None
-
-    def first_that(self, suits: Callable[[L], bool]) -> L | None:
-        """The first lane that suits, looked for among the first SCAN."""
-        aside: list[tuple[float, int, L]] = []
-        found = None
-        while len(aside) < SCAN and (lane := self.first()) is not None:
-            if suits(lane):
-                found = lane
-                break
-            aside.append(heapq.heappop(self._places))
-        for place in aside:
-            heapq.heappush(self._places, place)
-        return found
-
-    def lanes(self) -> list[L]:
-        """All of them in their order. O(n log n): for few lanes, or for a report."""
-        return [lane for _, stamp, lane in sorted(self._places) if stamp == lane.stamp]
-
-    def _place(self, lane: L) -> None:
-        self._turn += 1
-        lane.stamp = self._turn
-        heapq.heappush(self._places, (lane.start, lane.stamp, lane))
-        if len(self._places) > STALE + 2 * self.waiting:
-            self._places = [place for place in self._places if place[1] == place[2].stamp]
-            heapq.heapify(self._places)
+            self.place(lane, lane.start)

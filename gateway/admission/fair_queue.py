@@ -190,7 +190,7 @@ class FairQueue:
         if before and capacity.sequences:
             self._drain.scale(capacity.sequences / before)
         elif capacity.sequences:
-            for drain in (self._drain, *(flow.drain for of in self._classes.lanes() for flow in of.flows.lanes())):
+            for drain in (self._drain, *(flow.drain for of in self._classes.all() for flow in of.flows.all())):
                 drain.restart()
         self.capacity = capacity
         self._room.served = capacity.sequences > 0
@@ -207,7 +207,7 @@ class FairQueue:
         """O(tenants that wait)."""
         by_class, tiers = {}, Counter[str]()
         for priority, of in self._by_priority.items():
-            heads = [next(iter(flow.entries)) for flow in of.flows.lanes()]
+            heads = [next(iter(flow.entries)) for flow in of.flows.all()]
             tiers.update(entry.ticket.tier for entry in heads)
             oldest = min((entry.offered for entry in heads), default=now)
             by_class[priority.value] = ClassStatus(of.waiting.requests, round(of.waiting.tokens), now - oldest)
@@ -233,8 +233,8 @@ class FairQueue:
             flow = self._first(now)
             if flow is None or self._is_ordinary(flow.head.sequences):
                 return flow
-        for of in self._classes.lanes():
-            if (flow := of.flows.first_that(self._may_pass if passing else self._may_use_reserve)) is not None:
+        for of in self._classes.all():
+            if (flow := of.by_use.first_that(self._may_pass if passing else self._may_use_reserve)) is not None:
                 flow.head.passed = passing
                 return flow
         return None
@@ -245,7 +245,11 @@ class FairQueue:
             of = self._classes.first()
             return None if of is None else of.flows.first()
         suits = partial(self._is_considerate, now=now)
-        return next((flow for of in self._classes.lanes() if (flow := of.flows.first_that(suits))), None)
+        for of in self._classes.all():
+            # Not only the first few by their turn, who may all be held back.
+            if (flow := of.flows.first_that(suits) or of.by_use.first_that(suits)) is not None:
+                return flow
+        return None
 
     def _has_capacity(self, flow: Flow, sequences: int, now: float) -> bool:
         if self._is_ordinary(sequences):
@@ -285,10 +289,10 @@ class FairQueue:
         return tenant.prefilling < self._pace and self._outside() + kept < self._open_sequences
 
     def _is_below_its_share(self, tenant: Tenant, sequences: int = 1) -> bool:
-        """With all but one of so many more it runs less than its part of the capacity, reckoned as if one more tenant of weight 1
-        were there.
+        """With so many more it runs no more than its part of the places outside the reserve, reckoned as if one more tenant of
+        weight 1 were there. So those who run as much as that leave the reserve to others, however many they are.
         """
-        return (tenant.running + sequences - 1) * (self._tenants.weight + 1.0) < self.capacity.sequences * tenant.weight
+        return tenant.use(sequences) * (self._tenants.weight + 1.0) <= self._open_sequences
 
     def _start(self, entry: Entry, now: float) -> None:
         flow = entry.flow
@@ -308,6 +312,8 @@ class FairQueue:
         entry.flow.tenant.running += sequences
         self.sequences += sequences
         self._passed += sequences * entry.passed
+        for flow in entry.flow.tenant.flows.values():
+            flow.rank()
 
     def _prefill(self, entry: Entry, difference: int) -> None:
         tenant, before = entry.flow.tenant, entry.prefill > 0
@@ -318,6 +324,7 @@ class FairQueue:
     def _settle(self, entry: Entry, difference: float) -> None:
         of = entry.flow.of
         of.flows.settle(entry.flow, difference)
+        entry.flow.rank()
         self._classes.settle(of, difference)
 
     def _enqueue(self, entry: Entry, now: float) -> None:
@@ -329,8 +336,9 @@ class FairQueue:
         if flow.waiting.requests == 1:
             of.flows.join(flow)
             flow.drain.waiting(now, some=True)
-            if of.flows.waiting == 1:
+            if len(of.flows) == 1:
                 self._classes.join(of)
+            flow.rank()
         if self.waiting.requests == 1:
             self._drain.waiting(now, some=True)
         if entry.ticket.deadline is not None:
@@ -345,10 +353,12 @@ class FairQueue:
         self.demand.waits(entry, -1)
         for amount in (self.waiting, of.waiting, flow.tenant.waiting, flow.waiting):
             amount.remove(entry.work)
+        flow.rank()
         if not flow.waiting.requests:
             of.flows.leave(flow)
+            of.by_use.drop(flow)
             flow.drain.waiting(now, some=False)
-            if not of.flows.waiting:
+            if not len(of.flows):
                 self._classes.leave(of)
         if not self.waiting.requests:
             self._drain.waiting(now, some=False)

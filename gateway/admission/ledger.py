@@ -12,6 +12,7 @@ from gateway.admission.drain_rate import DrainRate
 from gateway.admission.estimates import Mean
 from gateway.admission.fair_order import FairOrder, Lane
 from gateway.admission.promises import Account
+from gateway.admission.ranks import Ranks
 
 if TYPE_CHECKING:
     from gateway.admission.ticket import Priority, Ticket
@@ -28,14 +29,17 @@ class State(Enum):
 
 
 class Class(Lane):
-    """A priority class: it takes turns with the others, and its tenants take turns within it."""
+    """A priority class: it takes turns with the others, and its tenants take turns within it. `by_use`: the same flows, by how
+    much their tenants run.
+    """
 
-    __slots__ = ("flows", "priority", "waiting")
+    __slots__ = ("by_use", "flows", "priority", "waiting")
 
     def __init__(self, priority: Priority, weight: float) -> None:
         super().__init__(weight)
         self.priority = priority
         self.flows: FairOrder[Flow] = FairOrder()
+        self.by_use: Ranks[Flow] = Ranks()
         self.waiting = Amount()
 
 
@@ -70,6 +74,11 @@ class Tenant:
         self.completion = Mean(completion)
         self.sojourn: Mean | None = None
 
+    def use(self, more: int) -> float:
+        """What it runs with so many more sequences, for its weight; 0 if that is a single one, to which everybody has a right."""
+        sequences = self.running + more
+        return sequences / self.weight if sequences > 1 else 0.0
+
 
 class Flow(Lane):
     """One tenant's requests in one class, first come first served."""
@@ -89,6 +98,11 @@ class Flow(Lane):
     def head(self) -> Entry:
         """Of those that wait, the one that goes next; there is one."""
         return next(iter(self.entries))
+
+    def rank(self) -> None:
+        """Again, if something waits: after each change of its tag, of the one that goes next, or of what the tenant runs."""
+        if self.entries:
+            self.of.by_use.place(self, self.tenant.use(self.head.sequences), self.start)
 
 
 class Entry:

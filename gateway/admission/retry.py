@@ -25,8 +25,8 @@ SLACK_S = 0.5
 def part(flow: Flow, classes: FairOrder[Class]) -> float:
     """The flow's part of the drain while all that wait go on waiting, itself included; in (0, 1]."""
     of = flow.of
-    flows = of.flows.weight + (0.0 if flow.stamp else flow.weight)
-    among = classes.weight + (0.0 if of.stamp else of.weight)
+    flows = of.flows.weight + (0.0 if flow in of.flows else flow.weight)
+    among = classes.weight + (0.0 if of in classes else of.weight)
     return (flow.weight / flows) * (of.weight / among)
 
 

@@ -86,7 +86,7 @@ class Room:
             ahead = self._bound.excess(work, self.waiting, self._account.promised)
             seconds = max(seconds, ahead / self._rate(now))
         if not tenant_hard:
-            rates = sum(self._rate_of(each, now) for each in flow.tenant.flows.values() if each.stamp)
+            rates = sum(self._rate_of(each, now) for each in flow.tenant.flows.values() if each.entries)
             ahead = self._tenant_bound.excess(work, flow.tenant.waiting, flow.account.promised)
             seconds = max(seconds, ahead / rates)
         by_tenant = not tenant_hard or self._holds_its_part(flow)

@@ -151,6 +151,29 @@ async def test_a_deadline_ends_the_wait_with_a_refusal() -> None:
     assert is_empty(gate)
 
 
+async def test_a_place_that_was_kept_for_nobody_goes_to_the_next_though_nothing_else_happens() -> None:
+    gate = Admission(FairQueue(Policy(reserve=0.2), Capacity(20, 10**6)))
+    quiet = await permit(gate, "quiet")
+    running: list[Permit] = []
+
+    async def flood() -> None:
+        running.append(held := await permit(gate, "flood"))
+        held.prefilled(10)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        tasks = [group.create_task(flood()) for _ in range(40)]
+        while len(running) < 15:
+            await asyncio.sleep(0)
+        quiet.release()
+        await settled()
+        assert len(running) == 15
+        while len(running) < 16:
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+
+
 async def test_an_earlier_deadline_that_comes_later_is_kept() -> None:
     gate = admission()
     holder = await permit(gate)

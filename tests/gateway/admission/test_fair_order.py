@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.admission.fair_order import SCAN, FairOrder, Lane
+from gateway.admission.fair_order import FairOrder, Lane
 
 weights = st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0, 10.0]), min_size=2, max_size=6)
 
@@ -95,25 +95,3 @@ def test_what_is_settled_back_from_before_an_absence_does_not_jump_the_queue() -
     order.join(back)
     order.settle(back, -50)
     assert back.start == order.virtual
-
-
-def test_the_search_for_a_lane_that_suits_is_bounded_and_leaves_the_order_as_it_was() -> None:
-    order: FairOrder[Lane] = FairOrder()
-    lanes = [Lane(1.0) for _ in range(SCAN + 2)]
-    for lane in lanes:
-        order.join(lane)
-    assert order.first_that(lambda lane: lane is lanes[SCAN - 1]) is lanes[SCAN - 1]
-    assert order.first_that(lambda lane: lane is lanes[SCAN]) is None
-    assert order.lanes() == lanes
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-500, 500)), max_size=2000))
-def test_stale_places_do_not_pile_up(steps) -> None:
-    order: FairOrder[Lane] = FairOrder()
-    lanes = [Lane(1.0) for _ in range(4)]
-    for lane in lanes:
-        order.join(lane)
-    for index, difference in steps:
-        order.settle(lanes[index], difference)
-    assert len(order._places) <= 64 + 2 * 4 + 1
-    assert set(order.lanes()) == set(lanes)

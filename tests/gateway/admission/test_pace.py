@@ -1,14 +1,17 @@
 """A tenant over its share starts few requests at once while others are there, and takes no place that one of them just left."""
 
+import math
 import random
+from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.admission.fair_queue import FairQueue
 from gateway.admission.kept import KEPT_S
 from gateway.admission.ledger import RECENT_S, Entry, State
-from gateway.admission.ticket import Capacity, Policy, Ticket
+from gateway.admission.ticket import Capacity, Policy, Priority, Ticket
 
 SEQUENCES = 64
 PACE = 4
@@ -136,27 +139,105 @@ def test_no_more_is_kept_than_fits_the_reserve() -> None:
     assert started(fair, 1.0) == 1
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2**32))
-def test_nobody_waits_while_there_is_room_and_all_prompts_are_prefilled(
-    sequences: int, engines: int, seed: int
-) -> None:
-    """So a flood that is held back is held back for a step, whatever else happens."""
-    dice = random.Random(seed)
-    fair = FairQueue(Policy(reserve=0.0), Capacity(sequences, 10**9, engines))
+@pytest.mark.parametrize("floods", [7, 8, 12])
+def test_however_many_flood_a_tenant_within_its_share_gets_the_reserve(floods: int) -> None:
+    fair = FairQueue(Policy(), Capacity(80, 10**9))
     entries: list[Entry] = []
-    for turn in range(150):
-        now = 0.1 * turn
+    for name in [f"present {number}" for number in range(12)] + [f"flood {number}" for number in range(floods)] * 40:
+        made = fair.offer(ticket(name), 0.0)
+        entries += [made] if isinstance(made, Entry) else []
+        prefill(fair, entries)
+        started(fair, 0.0)
+    assert (fair.sequences, fair.waiting.requests > 0) == (64, True)
+    for second in range(1, 5):
+        light = fair.offer(ticket("light"), float(second))
+        assert isinstance(light, Entry)
+        assert fair.take(float(second)) is light
+        fair.leave(light, second + 0.05, 10)
+
+
+@pytest.mark.parametrize("floods", [2, 10, 30])
+def test_floods_that_run_their_share_each_leave_the_reserve_to_whoever_comes(floods: int) -> None:
+    fair = FairQueue(Policy(), Capacity(80, 10**9))
+    entries: list[Entry] = []
+    for name in [f"flood {number}" for number in range(floods)] * 40:
+        made = fair.offer(ticket(name), 0.0)
+        entries += [made] if isinstance(made, Entry) else []
+        prefill(fair, entries)
+        started(fair, 0.0)
+    assert fair.sequences == 64
+    newcomers = [fair.offer(ticket(f"newcomer {number}"), 0.0) for number in range(17)]
+    assert [fair.take(0.0) for _ in newcomers] == [*newcomers[:16], None]
+
+
+def test_floods_that_are_held_back_let_no_batch_work_go_before_a_light_tenant() -> None:
+    fair = FairQueue(Policy(reserve=0.0), Capacity(SEQUENCES, 10**9))
+    batch = ticket("batch")._replace(prompt_guess=10**6, priority=Priority.BATCH)
+    fair.offer(batch, 0.0)
+    owes = fair.offer(batch._replace(tenant="light", priority=Priority.INTERACTIVE), 0.0)
+    assert isinstance(owes, Entry)
+    fair.leave(owes, 0.0)
+    for name in [f"flood {number}" for number in range(12)] * 10 + ["light"]:
+        light = fair.offer(ticket(name)._replace(priority=Priority.INTERACTIVE), 0.0)
+    assert fair.sequences < SEQUENCES
+    fair.offer(batch, 0.0)
+    assert isinstance(light, Entry)
+    assert fair.take(0.0) is light
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.sampled_from([0.0, 0.2, 0.45]),
+    st.sampled_from(["aaaaabc", "aaaabbbbccccddddeeeeffffgggghhhhiiiijkl"]),
+    st.integers(0, 2**32),
+)
+def test_nobody_waits_for_nothing(sequences: int, engines: int, reserve: float, tenants: str, seed: int) -> None:
+    """A tenant below its share waits for a place, and any other for a place outside the reserve, the next prefill, or a known
+    instant.
+    """
+    dice = random.Random(seed)
+    fair = FairQueue(Policy(reserve=reserve), Capacity(sequences, 10**9, engines))
+    entries: list[Entry] = []
+    now = 0.0
+    for _ in range(200):
+        now += dice.choice((0.0, 0.01, KEPT_S))
         running = [entry for entry in entries if entry.state is State.RUNNING]
-        match dice.randrange(4):
-            case 0 | 1:
-                made = fair.offer(ticket(dice.choice("aaaaabc")), now)
+        match dice.randrange(5):
+            case 0 | 1 | 2:
+                made = fair.offer(ticket(dice.choice(tenants)), now)
                 entries += [made] if isinstance(made, Entry) else []
-            case 2 if running:
+            case 3 if running:
                 prefill(fair, dice.sample(running, dice.randint(1, len(running))))
             case _ if running:
                 fair.leave(dice.choice(running), now, 50)
         started(fair, now)
+        entries = [entry for entry in entries if entry.state is not State.ENDED]
+        places = math.ceil(sequences * (1 - reserve))
+        below = within_their_share(entries, places)
+        assert fair.sequences >= sequences or not any(entry.flow.tenant.name in below for entry in waiting(entries))
         pending = [entry for entry in entries if entry.state is State.RUNNING and entry.prefill]
-        assert not fair.waiting.requests or fair.sequences >= sequences or pending
         assert sum(tenant.prefilling for tenant in {entry.flow.tenant for entry in entries}) == len(pending)
+        if waiting(entries) and fair.sequences < places and not pending:
+            assert (then := fair.next_free(now)) is not None
+            assert now < then <= now + KEPT_S
+
+
+def waiting(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.state is State.WAITING]
+
+
+def within_their_share(entries: list[Entry], places: int) -> set[str]:
+    present = {entry.ticket.tenant for entry in entries}
+    runs = Counter(entry.ticket.tenant for entry in entries if entry.state is State.RUNNING)
+    return {tenant for tenant in present if not runs[tenant] or (runs[tenant] + 1) * (len(present) + 1) <= places}
+
+
+def test_what_is_kept_is_free_at_the_instant_that_was_told() -> None:
+    fair, _, _ = beside()
+    then = fair.next_free(1.0)
+    assert then is not None
+    assert started(fair, then - 0.001) == 0
+    assert started(fair, then) == 1
+    assert fair.next_free(then) is None
