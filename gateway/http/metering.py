@@ -48,7 +48,7 @@ class Meters:
         return Meter(self, scope)
 
     def address(self, scope: Scope) -> str | None:
-        """None where the client's own is not known: on a Unix socket, behind HAProxy, behind a proxy that tells none."""
+        """None where no client's is known: on a Unix socket, behind HAProxy."""
         if (peer := scope.get("client")) is None:
             return None
         told = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]

@@ -11,13 +11,17 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     """The peer itself; or, if that is a trusted proxy, the last address in X-Forwarded-For that is not one.
 
     `forwarded_for` is the header's values in order. A proxy adds the address it saw at the end, so everything before the
-    last untrusted one may be invented. None if the peer is no address (a Unix socket), or if a trusted proxy tells none.
-    An IPv6 client is its /64: it can choose the rest.
+    last untrusted one may be invented. Where all are trusted, or one tells no address, the client is the outermost that is
+    known: a host among the proxies, or a proxy for all whom it does not tell apart. None if the peer is no address (a Unix
+    socket). An IPv6 client is its /64: it can choose the rest.
     """
     address = _parsed(peer)
     hops = [part.strip() for value in forwarded_for for part in value.split(",") if part.strip()]
-    while address is not None and any(address in network for network in trusted if network.version == address.version):
-        address = _parsed(hops.pop()) if hops else None
+    while address is not None and hops and any(address in net for net in trusted if net.version == address.version):
+        further = _parsed(hops.pop())
+        if further is None:
+            break
+        address = further
     if address is None:
         return None
     return str(address) if isinstance(address, IPv4Address) else str(IPv6Network((address, 64), strict=False))

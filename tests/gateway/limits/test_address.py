@@ -26,9 +26,20 @@ def test_proxies_behind_proxies_are_passed_over():
     assert client_address("10.0.0.1", ["203.0.113.5, 10.9.9.9", "10.0.0.2"], PROXIES) == "203.0.113.5"
 
 
-@pytest.mark.parametrize("forwarded", [[], [""], ["10.0.0.2"], ["unknown"], ["203.0.113.5, nonsense"]])
-def test_a_trusted_proxy_that_does_not_tell_leaves_it_unknown(forwarded):
-    assert client_address("10.0.0.1", forwarded, PROXIES) is None
+@pytest.mark.parametrize(
+    ("forwarded", "outermost"),
+    [
+        ([], "10.0.0.1"),
+        (["10.0.0.9"], "10.0.0.9"),
+        (["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
+        ([""], "10.0.0.1"),
+        (["unknown"], "10.0.0.1"),
+        (["10.0.0.9, unknown, 10.0.0.2"], "10.0.0.2"),
+        (["203.0.113.5, nonsense"], "10.0.0.1"),
+    ],
+)
+def test_where_no_hop_is_a_stranger_the_outermost_that_is_known_is_the_client(forwarded, outermost):
+    assert client_address("10.0.0.1", forwarded, PROXIES) == outermost
 
 
 @pytest.mark.parametrize("peer", [None, "", "/run/socket", "nonsense"])
