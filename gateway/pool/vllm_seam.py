@@ -6,6 +6,9 @@ Front half (gateway): an AsyncLLM whose engine core is our pool. Back half (engi
 import asyncio
 import contextlib
 import copy
+import os
+import shutil
+import tempfile
 import types
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Any
 
 import msgspec
 import vllm
+from vllm import envs
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.platforms import current_platform
 from vllm.renderers.hf import HfRenderer, safe_apply_chat_template
@@ -38,6 +42,7 @@ from gateway.pool.forced_prefix import FORCED, continuable
 VLLM_VERSION: str = vllm.__version__
 MAKE_CLIENT = "make_async_mp_client"
 MP_CONTEXT = "get_mp_context"
+SOCKETS = "VLLM_RPC_BASE_PATH"
 CPU_WORKER = "gateway.pool.cpu_worker.SeededCpuWorker"
 INLINE_CHARS = 4096
 """A prompt up to this long is rendered where it stands (some 100 µs): handing it to a thread and back costs more."""
@@ -271,6 +276,20 @@ def _started(early: EarlyCore | None) -> Iterator[None]:
         setattr(core_processes, MP_CONTEXT, original)
 
 
+@contextlib.contextmanager
+def _own_sockets() -> Iterator[str]:
+    """Within: vLLM, which removes none of its sockets, makes them in a folder of their own."""
+    usual: str = envs.VLLM_RPC_BASE_PATH
+    folder = os.environ[SOCKETS] = tempfile.mkdtemp(prefix="", dir=usual)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        os.environ[SOCKETS] = usual
+
+
 class EngineCore:
     """One vLLM engine core in a process of its own, as the outlet's `Core`. `outputs` raises once the core is dead."""
 
@@ -279,7 +298,7 @@ class EngineCore:
             engine_args = {"worker_cls": CPU_WORKER, **engine_args}
         self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()
         check_closed(self.config.model_config.model, self.config.model_config)
-        with _started(early):
+        with _started(early), _own_sockets() as self._sockets:
             self._client = EngineCoreClient.make_async_mp_client(
                 vllm_config=self.config, executor_class=Executor.get_class(self.config), log_stats=log_stats
             )
@@ -345,6 +364,9 @@ class EngineCore:
         async with asyncio.timeout(300):
             while not any(output.finished for output in (await self.outputs()).outputs):
                 pass
+        # Both ends have met: nobody connects again, and who is killed later leaves nothing.
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def close(self) -> None:
         self._client.shutdown()
+        shutil.rmtree(self._sockets, ignore_errors=True)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.gateway.pool.scripted import ScriptedCore, request
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def real_core() -> Any:
+def real_core(sockets: Path) -> Any:
     from gateway.pool import leash
     from gateway.pool.early_core import EarlyCore, preloaded
     from gateway.pool.vllm_seam import EngineCore
@@ -27,6 +28,7 @@ def real_core() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.engine("cpu", settings).items():
             patch.setenv(name, value)
+        patch.setenv("VLLM_RPC_BASE_PATH", str(sockets))
         patch.setenv(leash.PARENT_VARIABLE, str(os.getpid()))
         patch.setenv("LD_PRELOAD", "")
         early = EarlyCore.begin()
@@ -41,12 +43,17 @@ def real_core() -> Any:
         return core
 
 
+@pytest.fixture(scope="module")
+def sockets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sockets")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["scripted", "vLLM's"])
-async def core(request: pytest.FixtureRequest) -> AsyncIterator[Core]:
+async def core(request: pytest.FixtureRequest, sockets: Path) -> AsyncIterator[Core]:
     if request.param == "scripted":
         yield ScriptedCore(automatic=True)
         return
-    made = real_core()
+    made = real_core(sockets)
     await made.warm_up(1, logprobs=True)
     yield made
     made.close()
@@ -69,6 +76,12 @@ async def test_a_request_gets_all_its_tokens_and_one_finish(core: Core) -> None:
     assert sum(len(output.new_token_ids) for output in outputs) == 5
     assert [output.finish_reason is not None for output in outputs] == [False] * (len(outputs) - 1) + [True]
     assert str(outputs[-1].finish_reason) == "length"
+
+
+async def test_while_it_runs_it_has_no_file_that_would_stay_if_it_were_killed(core: Core, sockets: Path) -> None:
+    await core.add(request("well", max_tokens=2))
+    await until_finished(core, "well")
+    assert list(sockets.iterdir()) == []
 
 
 async def test_requests_are_told_apart(core: Core) -> None:
