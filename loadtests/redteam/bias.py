@@ -1,8 +1,8 @@
 """R3, R3f, R4: logits through logit_bias.
 
 Contexts are short prompts of token ids, one token is generated, greedily. A bias that reaches the logprobs lifts any tokens into
-the top 20 beside a reference (Carlini et al. 2024); one that does not still chooses the token whose own logprob is reported; and
-with no logprobs at all, the bias at which a token begins to win is its distance to the top, found by halving.
+the top 20 beside a reference that is lifted too (Carlini et al. 2024); one that does not still chooses the token whose own logprob
+is reported; and with no logprobs at all, the bias at which a token begins to win is its distance to the top, found by halving.
 """
 
 from random import Random
@@ -37,33 +37,25 @@ def one_token(**more: Any) -> dict[str, Any]:
 
 
 async def steal_by_biased_logprobs(scene: Scene) -> Finding:
-    """All readable tokens, 19 at a time (4, where only five logprobs are given), for h + 8 contexts. Success: as for the projection
-    from chosen tokens, over these tokens.
+    """All readable tokens but one, 19 at a time (4, where only five logprobs are given), for h + 8 contexts. Success: as for the
+    projection from chosen tokens, over these tokens.
     """
     truth = output_projection(scene.folder)
     vocabulary, true = truth.shape
     texts = readable(scene.folder)
     prompts = contexts(true + 8, vocabulary, scene.seed)
     top = await _most_logprobs(scene, prompts)
-    plain = await in_batches(scene, prompts, {"logprobs": 1})
-    references = [choice["logprobs"]["tokens"][0] for choice in plain]
     columns: list[list[float]] = []
     got = 0
-    tokens = list(texts)
+    # What is not lifted may share its text with others, and answers name tokens by their texts.
+    reference, *tokens = texts
     for at in range(0, len(tokens), top - 1):
         ids = tokens[at : at + top - 1]
-        bias = dict.fromkeys(map(str, ids), BIAS)
+        bias = dict.fromkeys(map(str, (reference, *ids)), BIAS)
         choices = await in_batches(scene, prompts, {"logit_bias": bias, "logprobs": top})
         places = [choice["logprobs"]["top_logprobs"][0] for choice in choices]
-        lifted = {texts[token] for token in ids}
         for token in ids:
-            text = texts[token]
-            columns.append(
-                [
-                    place.get(text, np.nan) - place.get(reference, np.nan) - (0.0 if reference in lifted else BIAS)
-                    for place, reference in zip(places, references, strict=True)
-                ]
-            )
+            columns.append([place.get(texts[token], np.nan) - place.get(texts[reference], np.nan) for place in places])
             got += int(np.isfinite(columns[-1]).sum())
         if got < 0.5 * len(columns) * len(prompts):
             share = got / (len(columns) * len(prompts))
