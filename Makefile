@@ -18,7 +18,7 @@ PYTHON ?= $(shell base=$$(sed -n 's/^executable = //p' $(VENV)/pyvenv.cfg 2>/dev
 INSTALL = $(PYTHON) requirements/install.py --venv $(VENV) --accelerator $(ACCELERATOR)
 
 .PHONY: help setup dev run check format test bench chaos loadtest soak simulate train lock clean
-.PHONY: redteam redteam-full redteam-calibrate redteam-judge
+.PHONY: types rules redteam redteam-full redteam-calibrate redteam-judge
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,13 @@ dev: ## Install what tests and checks need, too
 check: dev ## Lint, formatting, types, import rules, workflows, lock files, house rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --jobs 2 types rules
+
+# Takes as long as all other checks together, and one processor core.
+types:
 	$(BIN)/mypy
+
+rules:
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/python requirements/lock.py --check
