@@ -85,14 +85,14 @@ class Detector:
         shared = seen.tenant not in self.settings.trusted and self._families.shared(seen.tenant)
         if shared:
             whole = self._record(account, account.removeprefix(ACCOUNT), seen.at)
-            record.profile.take(seen, marks, phi, (whole.profile, *whole.elsewhere, *record.elsewhere))
+            reasoning = record.profile.take(seen, marks, phi, (whole.profile, *whole.elsewhere, *record.elsewhere))
             whole.profile.take(seen, marks, phi, whole.elsewhere)
             self._dirty[account] = self._changed[account] = None
         else:
-            record.profile.take(seen, marks, phi, record.elsewhere)
+            reasoning = record.profile.take(seen, marks, phi, record.elsewhere)
         hour = int(seen.at % DAY_S // 3600)
-        self._hours[hour] += 1
         if seen.status < 400:
+            self._hours[hour] += 1
             if self._twins.take(marks.simhash, seen.tenant) is not None:
                 record.profile.twin()
             inner = self._families.ident(seen.tenant)
@@ -100,7 +100,7 @@ class Detector:
                 for name, owner in ((template, seen.tenant), (template ^ inner, seen.key))[: 1 + shared]:
                     group = self.groups.of(name, owner, record.profile.day)
                     if group is not None:
-                        group.take(owner, hour, marks.text, phi, (marks.instruction, marks.reasoning))
+                        group.take(owner, hour, marks.text, phi, (marks.instruction, reasoning))
         self._dirty[seen.key] = self._changed[seen.key] = None
 
     def due(self, now: float) -> list[str]:
@@ -149,7 +149,7 @@ class Detector:
         if not key.startswith(ACCOUNT):
             return 1.0
         keys = self._families.keys(key.removeprefix(ACCOUNT))
-        counts = [self.records[each].requests(day) for each in keys if each in self.records]
+        counts = [self.records[each].answered(day) for each in keys if each in self.records]
         squares = sum(count * count for count in counts)
         return sum(counts) ** 2 / squares if squares else 1.0
 

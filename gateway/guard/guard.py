@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from gateway.guard.accounts import ACCOUNT
 from gateway.guard.detector import Detector
-from gateway.guard.observation import Observation
+from gateway.guard.observation import Observation, read
 from gateway.guard.sharing import Sharing
 from gateway.guard.store import GuardStore, GuardStoreUnavailable, Row
 from gateway.guard.verdict import CLEAR, Change, Level, Verdict
@@ -154,7 +154,7 @@ class Guard:
         while self._queue and time.monotonic() < until:
             batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             with self._turn():
-                self._detector.take(*batch)
+                self._detector.take(*map(read, batch))
             self.seen += len(batch)
             looked = True
         return looked

@@ -52,8 +52,9 @@ _WORD: Final = np.uint64(6)
 
 class Marks(NamedTuple):
     """`whole` names the request, `text` what was read of it: stock phrases in two conversations are two requests and one text.
-    `shingles`: register and rank of each three words in a row. `asked`: names of the messages that the client has added since the
-    turn before; `history`: of those that it says it had added in earlier turns, as many as it has sent.
+    `shingles`: register and rank of each three words in a row. `orders`: system messages and descriptions of tools that ask for
+    reasoning or probe, by name (numbers apart), and which of it each does. `asked`: names of the messages that the client has added
+    since the turn before; `history`: of those that it says it had added in earlier turns, as many as it has sent.
     """
 
     whole: int
@@ -66,6 +67,7 @@ class Marks(NamedTuple):
     instruction: bool
     reasoning: bool
     probing: bool
+    orders: tuple[tuple[int, Hit], ...]
     turns: int
     asked: tuple[int, ...]
     history: tuple[int, ...]
@@ -74,11 +76,12 @@ class Marks(NamedTuple):
 class Orders(NamedTuple):
     """What is kept of a system prompt: the same one comes again and again."""
 
-    template: int | None
-    instruction: bool
+    template: int | None = None
+    hit: Hit = Hit.NONE
 
 
-NO_ORDERS: Final = Orders(None, False)
+NO_ORDERS: Final = Orders()
+ASKING: Final = Hit.REASONING | Hit.PROBING
 
 
 class Reading(NamedTuple):
@@ -86,7 +89,8 @@ class Reading(NamedTuple):
 
     news: str
     said: str
-    orders: Orders
+    template: int | None
+    orders: tuple[Orders, ...]
     whole: int
     text: int
     asked: tuple[int, ...]
@@ -117,7 +121,7 @@ class Marker:
         hits = self._lexicon.hits(same, words.bounds)
         bounds, marks = asked.bounds.tolist(), []
         for number, (each, one) in enumerate(zip(seen, read, strict=True)):
-            simhash, orders = simhashes[number], one.orders
+            simhash = simhashes[number]
             news, said = hits[2 * number : 2 * number + 2]
             fresh, frames = templates[2 * number : 2 * number + 2]
             begin, end = bounds[number], bounds[number + 1]
@@ -127,14 +131,19 @@ class Marker:
                     whole=one.whole,
                     text=one.text,
                     shingles=(places[begin:end], ranks[begin:end]),
-                    templates=(*(() if orders.template is None else (orders.template,)), *frames, *fresh),
+                    templates=(*(() if one.template is None else (one.template,)), *frames, *fresh),
                     embedding=embeddings[number],
                     simhash=simhash,
                     topic=simhash >> (DIMENSIONS - TOPIC_BITS),
-                    instruction=Hit.INSTRUCTION in news | said or orders.instruction,
-                    # An operator's own system prompt may well say "step by step", and names its users or the day.
+                    instruction=any(Hit.INSTRUCTION in hit for hit in (news, said, *(each.hit for each in one.orders))),
                     reasoning=Hit.REASONING in said,
                     probing=Hit.PROBING in said,
+                    # The same system prompt may well say "step by step" in every request: whether it is new is for others to say.
+                    orders=tuple(
+                        (each.template, each.hit)
+                        for each in one.orders
+                        if each.template is not None and each.hit & ASKING
+                    ),
                     turns=sum(role == "user" for role, _ in each.messages),
                     asked=one.asked,
                     history=one.history,
@@ -151,7 +160,9 @@ class Marker:
                 aside[role in INSTRUCTING].append((name, text))
             else:
                 turns.append((role, text, name))
-        (orders, system), (_, tools) = self._orders_of(aside[True]), self._orders_of(aside[False])
+        # What is refused costs nothing, so nothing is known for having been in it.
+        learn = seen.status < 400
+        (orders, system), (more, tools) = (self._orders_of(aside[each], learn=learn) for each in (True, False))
         news = f"{tools}\n{system}"
         # An answer that the client has begun for the model comes last.
         end = _back(turns, len(turns), answers=True)
@@ -163,7 +174,8 @@ class Marker:
         return Reading(
             news,
             asked,
-            orders,
+            orders[0].template if orders else None,
+            tuple(dict.fromkeys(orders + more)),
             self._hasher.ident(*(name.to_bytes(8) for name in names)),
             self._hasher.ident(f"{news}\n{asked}".encode("utf-8", "surrogatepass")),
             tuple(name for _, _, name in turns[begin:end]),
@@ -205,29 +217,34 @@ class Marker:
         frames = np.where(function, ends, SLOT)[kept]
         return Words(frames, function[kept], passed[bounds]), (np.diff(telling[bounds]) >= 2).tolist()
 
-    def _orders_of(self, told: Sequence[tuple[int, str]]) -> tuple[Orders, str]:
+    def _orders_of(self, told: Sequence[tuple[int, str]], *, learn: bool) -> tuple[list[Orders], str]:
         """Of system messages (name, text) what is kept, and what is new here: not even its template, numbers apart, was seen."""
         if not told:
-            return NO_ORDERS, ""
-        kept = {name: self._orders.pop(name, None) for name, _ in told}
+            return [], ""
+        kept = {name: self._orders.get(name) for name, _ in told}
         new = shortened("\n".join(text for name, text in told if kept[name] is None))
         orders = None
         if new:
             words = _bounded(self._hasher.words((new,)))
             same = plain(words)
             template = int(self._hasher.runs(same, words.bounds[:1], words.counts, self._system)[0])
-            orders = self._orders.pop(template, None)
+            orders = self._orders.get(template)
             if orders is None:
                 hit = self._lexicon.hits(same, words.bounds)[0]
-                orders = Orders(template if len(same) else None, Hit.INSTRUCTION in hit)
+                orders = Orders(template if len(same) else None, hit)
             else:
                 new = ""
-            self._orders[template] = orders
         found = {name: known or orders or NO_ORDERS for name, known in kept.items()}
-        self._orders.update(found)
+        if learn:
+            self._keep(found if orders is None else {template: orders, **found})
+        return list(found.values()), new
+
+    def _keep(self, found: dict[int, Orders]) -> None:
+        for name, orders in found.items():
+            self._orders[name] = orders
+            self._orders.move_to_end(name)
         while len(self._orders) > ORDERS:
             self._orders.popitem(last=False)
-        return Orders(found[told[0][0]].template, any(each.instruction for each in found.values())), new
 
 
 def _back(turns: Sequence[tuple[str, str, int]], place: int, *, answers: bool) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.guard import distinct
+from gateway.guard.lexicon import Hit
 from gateway.guard.marks import SHINGLES, TOPIC_BITS, Marks
 from gateway.guard.observation import Observation
 from gateway.guard.rff import FEATURES, Window
@@ -33,6 +34,7 @@ COUNTERS: Final = tuple(
 COUNTED: Final = COUNTERS.index("shingles") + 1
 """So many are counted for every request, in this order, in `take`."""
 _AT: Final = {name: place for place, name in enumerate(COUNTERS)}
+REFUSED: Final = [_AT[name] for name in ("requests", "refused", "probing")]
 GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
 """Their number, and the sums of their logarithms and of the squares of these."""
 
@@ -40,7 +42,8 @@ GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
 @dataclass(slots=True)
 class Profile:
     """`day` counts days since the epoch, UTC. `burst`: the most edits within BURST_S seconds; `lately`: which such time it is, and
-    the edits in it. `rush`, `minute`: the same for tokens of answers within a minute.
+    the edits in it. `rush`, `minute`: the same for tokens of answers within a minute. `ring`: the last texts that were answered,
+    and the last that were refused.
     """
 
     tenant: str
@@ -58,8 +61,8 @@ class Profile:
     templates: Templates = field(default_factory=Templates)
     begun: float = 0.0
     last: float = 0.0
-    ring: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(RING, np.uint64))
-    rung: int = 0
+    ring: NDArray[np.uint64] = field(default_factory=lambda: np.zeros((2, RING), np.uint64))
+    rung: list[int] = field(default_factory=lambda: [0, 0])
     lately: tuple[int, int] = (0, 0)
     burst: int = 0
     minute: tuple[int, float] = (0, 0.0)
@@ -68,16 +71,33 @@ class Profile:
     def get(self, name: str) -> float:
         return float(self.counters[_AT[name]])
 
+    @property
+    def answered(self) -> float:
+        return self.get("requests") - self.get("refused")
+
     def share(self, name: str) -> float:
-        """Of all requests."""
-        return self.get(name) / max(1.0, self.get("requests"))
+        """Of what was answered, and all of it at most; of `refused`, of all requests."""
+        of = self.get("requests") if name == "refused" else self.answered
+        return min(1.0, self.get(name) / max(1.0, of))
 
     @property
     def window(self) -> Window:
-        return Window(self.get("requests") - self.get("refused"), self.phi, self.squares)
+        return Window(self.answered, self.phi, self.squares)
 
-    def take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32], elsewhere: Iterable[Self] = ()) -> None:
-        """`elsewhere`: where a conversation that goes on here may have been had: other gateways, the account's other keys."""
+    def take(self, seen: Observation, marks: Marks, phi: NDArray[np.float32], elsewhere: Iterable[Self] = ()) -> bool:
+        """Whether it asks for reasoning. `elsewhere`: where a conversation that goes on here may have been had: other gateways, the
+        account's other keys.
+
+        A refused request costs nothing: it is counted, and so is its probing, and it teaches nothing.
+        """
+        refused = seen.status >= 400
+        self.begun = self.begun or seen.at
+        self._edits(marks.simhash, int(seen.at // BURST_S), refused=refused)
+        if refused:
+            self.counters[REFUSED] += (1, 1, marks.probing)
+            return False
+        asked = self._orders(marks)
+        reasoning = marks.reasoning or Hit.REASONING in asked
         self.counters[:COUNTED] += (
             1,
             seen.prompt_tokens,
@@ -90,20 +110,18 @@ class Profile:
             len(seen.bias) > 0,
             seen.constrained,
             seen.completion_tokens <= 4,
-            seen.status >= 400,
+            0,
             marks.instruction,
-            marks.reasoning,
-            marks.probing,
+            reasoning,
+            marks.probing or Hit.PROBING in asked,
             seen.finish == "length",
             marks.turns > 1,
             len(marks.shingles[0]),
         )
-        self.begun = self.begun or seen.at
         self._timing(seen.at)
         this, tokens = int(seen.at // 60), float(seen.completion_tokens)
         self.minute = (this, self.minute[1] + tokens if self.minute[0] == this else tokens)
         self.rush = max(self.rush, self.minute[1])
-        self._edits(marks.simhash, int(seen.at // BURST_S))
         self._history(marks, elsewhere)
         distinct.add(self.texts, marks.whole)
         distinct.add_placed(self.shingles, *marks.shingles)
@@ -113,9 +131,9 @@ class Profile:
         _set(self.topics, marks.topic)
         for template in marks.templates:
             self.templates.add(template, marks.text)
-        if seen.status < 400:
-            self.phi += phi
-            self.squares += float(phi @ phi)
+        self.phi += phi
+        self.squares += float(phi @ phi)
+        return reasoning
 
     def _timing(self, at: float) -> None:
         _set(self.minutes, int(at % DAY_S // 60))
@@ -124,14 +142,24 @@ class Profile:
             self.counters[GAPS] += (1.0, gap, gap * gap)
         self.last = max(self.last, at)
 
-    def _edits(self, simhash: int, now: int) -> None:
-        near = np.bitwise_count(self.ring[: self.rung] ^ np.uint64(simhash))
+    def _edits(self, simhash: int, now: int, *, refused: bool) -> None:
+        ring, rung = self.ring[int(refused)], self.rung[refused]
+        near = np.bitwise_count(ring[:rung] ^ np.uint64(simhash))
         if (near[near > 0] <= EDIT_BITS).any():
             self.counters[_AT["edits"]] += 1
             self.lately = (now, self.lately[1] + 1 if self.lately[0] == now else 1)
             self.burst = max(self.burst, self.lately[1])
-        self.ring[self.rung % RING] = simhash
-        self.rung += 1
+        ring[rung % RING] = simhash
+        self.rung[refused] += 1
+
+    def _orders(self, marks: Marks) -> Hit:
+        """What is asked for beside the conversation, the first time that it is said."""
+        found, places = Hit.NONE, len(self.said) * 8
+        for name, hit in marks.orders:
+            if not _has(self.said, name % places):
+                found |= hit
+                _set(self.said, name % places)
+        return found
 
     def _history(self, marks: Marks, elsewhere: Iterable[Self]) -> None:
         """A history with a question that was not asked here was had at another service, or made up; it counts once. One that

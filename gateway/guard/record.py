@@ -42,9 +42,9 @@ class Record:
         self.cleared = 0.0
         self.pace = 0.0
 
-    def requests(self, day: int) -> float:
-        """At all gateways."""
-        return sum(each.get("requests") for each in (self.profile, *self.others.values()) if each.day == day)
+    def answered(self, day: int) -> float:
+        """Requests, at all gateways."""
+        return sum(each.answered for each in (self.profile, *self.others.values()) if each.day == day)
 
     @property
     def elsewhere(self) -> list[Profile]:

@@ -17,9 +17,10 @@ FREE: Final = frozenset({"input", "parameters", "input_schema"})
 
 
 def messages_of(path: str, body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """(role, text) of each message, oldest first, after the `tools` that are described; of token ids, their numbers."""
+    """(role, text) of each message, oldest first, after the `tools` that are described. None of a prompt of token ids."""
     if path == "/v1/completions":
-        return (("user", shortened(_prompt(body.get("prompt")))),)
+        prompt = body.get("prompt")
+        return (("user", shortened(prompt)),) if isinstance(prompt, str) else ()
     said = [(role, body[name]) for role, name in _ASIDE if body.get(name)]
     asked = body.get("input") if path == "/v1/responses" else body.get("messages")
     said += [("user", asked)] if isinstance(asked, str) else [(_role(each), each) for each in asked or ()]
@@ -57,13 +58,3 @@ def _strings(value: Any) -> Iterator[str]:
                 yield msgspec.json.encode(each).decode()
             elif name not in UNREAD:
                 yield from _strings(each)
-
-
-def _prompt(prompt: Any) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    if not isinstance(prompt, list) or not prompt:
-        return ""
-    if isinstance(prompt[0], int):
-        return msgspec.json.encode(prompt).decode()
-    return "\n".join(_prompt(each) for each in prompt)

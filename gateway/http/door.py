@@ -210,7 +210,9 @@ class Door:
         admitted = watch.admit(route, body, self.policy)
         backend = self._backend(admitted.body.get("model"))
         record.mark("guard")
-        admitted = await watch.check(route, admitted, backend.shape, backend.max_model_len, bound=backend.binds_tools)
+        admitted = await watch.check(
+            route, admitted, backend.shape, backend.max_model_len, bound=backend.binds_tools, decode=backend.decode
+        )
         record.mark("limits")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))

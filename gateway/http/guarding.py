@@ -17,13 +17,13 @@ from gateway.errors import (
 )
 from gateway.guard.exclusion import NOTHING, Ask, ask_of, conflict, without_logprobs
 from gateway.guard.leak_budgets import Denied, Held
-from gateway.guard.observation import Observation
+from gateway.guard.observation import Observation, numbers, token_ids
 from gateway.guard.verdict import CLEAR, Level, Verdict
 from gateway.http.conversation import messages_of
 from gateway.http.surface import Admitted, admit, admit_anything, prompts_of, sequences_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from gateway.config.guard import Guard as GuardConfig
     from gateway.guard.guard import Guard
@@ -87,6 +87,7 @@ class Watch:
         self._ask: Ask = NOTHING
         self._held: Held | None = None
         self._work: Work | None = None
+        self._decode: Callable[[Sequence[int]], str] = numbers
         self._prompt = self._completion = 0
         self._running = 0
 
@@ -132,13 +133,22 @@ class Watch:
             raise
 
     async def check(
-        self, route: Route, admitted: Admitted, shape: Shape, longest: int, *, bound: bool = False
+        self,
+        route: Route,
+        admitted: Admitted,
+        shape: Shape,
+        longest: int,
+        *,
+        bound: bool = False,
+        decode: Callable[[Sequence[int]], str] = numbers,
     ) -> Admitted:
-        """The request as it may go on. `longest`: the model's context, in tokens; `bound`: see `ask_of`."""
+        """The request as it may go on. `longest`: the model's context, in tokens; `bound`: see `ask_of`; `decode`: the model's
+        tokens as text, asked for later and in another thread.
+        """
         guarding = self._guarding
         if guarding.open_surface or self._caller is None:
             return admitted
-        self._route, self._model = route, shape.model
+        self._route, self._model, self._decode = route, shape.model, decode
         ask, tenant = ask_of(admitted.body, bound=bound), self._caller.tenant
         self._ask, self._admitted = ask, admitted
         if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
@@ -257,6 +267,7 @@ class Watch:
                 constrained=(ask.constraint or ask.moved) is not None,
                 stream=body.get("stream") is True,
                 status=status,
+                unread=token_ids(prompt, self._decode) if type(prompt) is list else None,
             )
 
 

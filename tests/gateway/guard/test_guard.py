@@ -1,5 +1,8 @@
 """The guard at work: its thread, its store, several gateways and restarts."""
 
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -7,9 +10,12 @@ import pytest
 from gateway.guard.detector import Detector, DetectorSettings
 from gateway.guard.file_store import FileStore
 from gateway.guard.guard import Guard
+from gateway.guard.observation import LONGEST, Observation, read, token_ids
 from gateway.guard.response import Rules
 from gateway.guard.sharing import Sharing
 from gateway.guard.verdict import Change, Level
+from loadtests.traffic import attacks
+from loadtests.traffic.call import Split
 from tests.gateway.guard.observations import START, harvested, seen
 from tests.gateway.guard.test_judgement import harvest
 from tests.waiting import eventually
@@ -77,6 +83,55 @@ def test_beyond_its_capacity_a_request_is_only_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def of_token_ids(texts: Iterable[str], decode: Callable[[Sequence[int]], str]) -> Iterator[Observation]:
+    for number, text in enumerate(texts):
+        yield seen(at=START + number, messages=(), unread=token_ids([*map(ord, text)], decode), status=200)
+
+
+def test_token_ids_are_decoded_in_the_thread_and_their_words_count(tmp_path: Path) -> None:
+    threads = set()
+
+    def decode(tokens: Sequence[int]) -> str:
+        threads.add(threading.current_thread().name)
+        return "".join(map(chr, tokens))
+
+    rng, watching = random.Random(5), guard(FileStore(tmp_path / "g.sqlite"), Collected())
+    ask = attacks.elicitation(rng, Split.TEST)
+    for each in of_token_ids((ask(rng)[0][1] for _ in range(100)), decode):
+        watching.observe(each)
+    assert threads == set()
+    watching.open()
+    watching.close(60)
+    assert threads == {"guard"}
+    assert watching.verdict("k").level >= Level.THROTTLE
+
+
+def test_what_a_tokenizer_cannot_tell_is_numbers_and_ends_nothing(tmp_path: Path) -> None:
+    def decode(tokens: Sequence[int]) -> str:
+        raise OverflowError(tokens)
+
+    watching = guard(FileStore(tmp_path / "g.sqlite"), Collected())
+    watching.open()
+    for each in of_token_ids((f"What is {n}?" for n in range(64)), decode):
+        watching.observe(each)
+    eventually(lambda: watching.seen == 64, 20, "the thread to go on")
+    watching.close()
+    assert watching.problem is None
+    assert watching.explain("k")["requests_today"] == 64
+
+
+@pytest.mark.parametrize("length", [LONGEST, LONGEST + 1, 200_000])
+def test_of_a_long_prompt_of_token_ids_few_are_decoded_and_each_makes_it_another(length: int) -> None:
+    def told(tokens: list[int]) -> Observation:
+        unread = token_ids(tokens, lambda ids: "".join(map(chr, ids)))
+        assert len(unread.ids) <= LONGEST
+        return read(seen(messages=(), unread=unread))
+
+    tokens = [97] * length
+    for place in (0, length // 3, length // 2, length - 1):
+        assert told([*tokens[:place], 98, *tokens[place + 1 :]]).messages != told(tokens).messages
+
+
 def test_a_thread_that_ended_is_a_problem_that_is_told(tmp_path: Path) -> None:
     broken = guard(FileStore(tmp_path / "g.sqlite"), Collected())
     broken.open()

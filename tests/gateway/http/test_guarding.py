@@ -1,7 +1,6 @@
 """A request's way through the guard: how many answers it may have, what it is charged, and what is told of it."""
 
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from gateway.guard.detector import Detector
 from gateway.guard.file_store import FileStore
 from gateway.guard.leak_budgets import LeakBudgets
 from gateway.guard.leaks import Charge, Shape
-from gateway.guard.observation import Observation
+from gateway.guard.observation import Observation, read
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import CLEAR, Level, Verdict
 from gateway.http.guarding import Guarding
@@ -57,6 +56,7 @@ class Place:
         self.level = Level.OBSERVE
         self.told: list[Observation] = []
         self.actions: list[str] = []
+        self.decoded: list[list[int]] = []
         self.store = FileStore(folder / "guard.sqlite")
         self.leaks = LeakBudgets(self.store, Accounts(), 1.0, {}, "projection")
         throttle = Throttle(6, 2, 0.25)
@@ -68,6 +68,10 @@ class Place:
     def observe(self, seen: Observation) -> None:
         self.told.append(seen)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        self.decoded.append(list(tokens))
+        return "".join(map(chr, tokens))
+
     def acted(self, action: str, _tier: str) -> None:
         self.actions.append(action)
 
@@ -77,7 +81,7 @@ class Place:
         try:
             watch.enter(CALLER)
             admitted = watch.admit(ROUTES[path], {"model": "m", **body}, SurfacePolicy())
-            admitted = await watch.check(ROUTES[path], admitted, SHAPE, 4096)
+            admitted = await watch.check(ROUTES[path], admitted, SHAPE, 4096, decode=self.decode)
             counted = watch.counting(Uncounted())
             counted.counted(10)
             counted.generated(tokens)
@@ -138,9 +142,14 @@ async def test_each_prompt_of_a_list_is_told_and_the_tokens_of_all_are_told_once
     await place.ask(COMPLETIONS, 50, prompt=[f"Question {i}" for i in range(16)])
     assert [seen.messages for seen in place.told] == [(("user", f"Question {i}"),) for i in range(16)]
     assert sum(seen.completion_tokens for seen in place.told) == 50
-    await place.ask(COMPLETIONS, 5, prompt=[1, 2, 3])
-    await place.ask(COMPLETIONS, 5, prompt=[[1, 2], [3]])
-    assert [re.findall(r"\d+", seen.messages[0][1]) for seen in place.told[16:]] == [["1", "2", "3"], ["1", "2"], ["3"]]
+
+
+async def test_prompts_of_token_ids_are_text_once_they_are_looked_at_and_not_before(place: Place) -> None:
+    await place.ask(COMPLETIONS, 5, prompt=[72, 111, 119, 63])
+    await place.ask(COMPLETIONS, 5, prompt=[[72, 111], [119, 63]])
+    assert place.decoded == []
+    assert [read(seen).messages for seen in place.told] == [(("user", text),) for text in ("How?", "Ho", "w?")]
+    assert place.decoded == [[72, 111, 119, 63], [72, 111], [119, 63]]
 
 
 async def test_a_burst_of_edits_is_one_in_a_list_as_well(place: Place) -> None:
