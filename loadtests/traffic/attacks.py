@@ -1,5 +1,6 @@
 """What attackers ask: the prompts of harvests, of reasoning elicitation, of probing, and of cover traffic."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -77,9 +78,9 @@ def templates(_rng: Random, split: Split) -> Ask:
     return lambda rng: (("user", filled(rng, rng.choice(patterns))),)
 
 
-def in_system(rng: Random, split: Split) -> Ask:
+def in_system(rng: Random, split: Split, kind: Callable[[Random, Split], Ask] = templates) -> Ask:
     """The question stands in the system message, and what the user says is always the same."""
-    inner = templates(rng, split)
+    inner = kind(rng, split)
     return lambda rng: (("system", inner(rng)[0][1]), ("user", "Go on."))
 
 
@@ -129,6 +130,14 @@ def probing(rng: Random, split: Split) -> Ask:
         return (("user", " ".join(edited)),)
 
     return ask
+
+
+def elicitation_in_system(rng: Random, split: Split) -> Ask:
+    return in_system(rng, split, elicitation)
+
+
+def probing_in_system(rng: Random, split: Split) -> Ask:
+    return in_system(rng, split, probing)
 
 
 def replay(rng: Random, split: Split) -> Ask:

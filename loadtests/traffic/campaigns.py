@@ -46,6 +46,8 @@ PLANS = (
     Plan("gibberish harvest", attacks.gibberish, 1, 1000),
     Plan("reasoning elicitation", attacks.elicitation, 1, 400),
     Plan("probing", attacks.probing, 1, 1000, median_tokens=40),
+    Plan("reasoning elicitation in system messages", attacks.elicitation_in_system, 1, 400),
+    Plan("probing in system messages", attacks.probing_in_system, 1, 1000, median_tokens=40),
     Plan("history replay", attacks.replay, 4, 250),
     Plan("hydra, no cover", attacks.templates, 100, 100),
     Plan("hydra, 50 % cover", attacks.templates, 100, 100, cover=0.5),

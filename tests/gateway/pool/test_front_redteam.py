@@ -26,14 +26,19 @@ async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front
     await running.close()
 
 
-@pytest.mark.parametrize("name", ["R9a", "R9b", "R9c"])
-async def test_who_asks_as_attackers_do_is_stopped_while_it_asks(front: Front, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "feature"),
+    [("R9a", "edits"), ("R9b", "reasoning"), ("R9c", "replayed"), ("R9e", "reasoning"), ("R9g", "reasoning")],
+)
+async def test_who_asks_as_attackers_do_is_stopped_while_it_asks(front: Front, name: str, feature: str) -> None:
     attack = next(one for one in ATTACKS if one.id == name)
-    _, key = KeyStore(front.config.keys_file).create(name=name, tenant=name, now=0)
+    made, key = KeyStore(front.config.keys_file).create(name=name, tenant=name, now=0)
     front.app._store._next_check = float("-inf")
     target = Target(urlsplit(front.url).port, SPEC.name, (key,))
     finding = await attack.run(Scene(target, Path(), Mode.GUARDED, 1, {}))
     target.close()
     assert 0 < target.books.answered < PLANNED
     assert not finding.success, finding.measure
+    explained = front.app._guard.explain(made.id)
+    assert next(row["value"] for row in explained["features"] if row["feature"] == feature) > 1
     assert target.books.stopped.split(": ")[1][:3] in ("403", "429")
