@@ -234,9 +234,11 @@ class Marker:
                 orders = Orders(template if len(same) else None, hit)
             else:
                 new = ""
+            if learn:
+                self._keep({template: orders})
         found = {name: known or orders or NO_ORDERS for name, known in kept.items()}
         if learn:
-            self._keep(found if orders is None else {template: orders, **found})
+            self._keep(found)
         return list(found.values()), new
 
     def _keep(self, found: dict[int, Orders]) -> None:

@@ -10,7 +10,6 @@ from loadtests.redteam.verdict import EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, TH
 OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
 """Token budgets are no part of the guard: they hold without it."""
 
-IN_SYSTEM, AS_IDS = {"place": elicitation.in_system}, {"place": elicitation.as_ids}
 UNKNOWN, EXCLUSION, BUDGET = frozenset({UNKNOWN_FIELD}), frozenset({EXCLUDED}), frozenset({SPENT})
 
 ATTACKS = (
@@ -27,10 +26,28 @@ ATTACKS = (
     Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, OF_A_LEVEL, "demo"),
     Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, OF_A_LEVEL, "demo"),
     Attack("R9c", "histories from elsewhere", elicitation.replay, EXPLOIT, OF_A_LEVEL, "demo"),
-    Attack("R9d", "R9a in system messages", partial(elicitation.probe, **IN_SYSTEM), EXPLOIT, OF_A_LEVEL, "demo"),
-    Attack("R9e", "R9b in system messages", partial(elicitation.elicit, **IN_SYSTEM), EXPLOIT, OF_A_LEVEL, "demo"),
-    Attack("R9f", "R9a as token ids", partial(elicitation.probe, **AS_IDS), EXPLOIT, OF_A_LEVEL, "demo"),
-    Attack("R9g", "R9b as token ids", partial(elicitation.elicit, **AS_IDS), EXPLOIT, OF_A_LEVEL, "demo"),
+    Attack(
+        "R9d",
+        "R9a in system messages",
+        partial(elicitation.probe, place=elicitation.in_system),
+        EXPLOIT,
+        OF_A_LEVEL,
+        "demo",
+    ),
+    Attack(
+        "R9e",
+        "R9b in system messages",
+        partial(elicitation.elicit, place=elicitation.in_system),
+        EXPLOIT,
+        OF_A_LEVEL,
+        "demo",
+    ),
+    Attack(
+        "R9f", "R9a as token ids", partial(elicitation.probe, place=elicitation.as_ids), EXPLOIT, OF_A_LEVEL, "demo"
+    ),
+    Attack(
+        "R9g", "R9b as token ids", partial(elicitation.elicit, place=elicitation.as_ids), EXPLOIT, OF_A_LEVEL, "demo"
+    ),
     Attack("R12", "another tenant's secret in the cache", cache.find_secret, EXPLOIT, model="demo"),
     Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, UNKNOWN | {MALFORMED}, "demo"),
     Attack("R14", "racing a token budget", race.overrun, OF_THE_LIMITS, frozenset({THROTTLED}), "demo", tier="race"),
