@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Table
 from deployments.control import NOT_RUNNING, authorization
 from deployments.run_state import RunState
 from gateway.config import Config
+from gateway.guard.verdict import Level
 
 UNKNOWN = 1
 
@@ -20,18 +22,27 @@ def guard(config: Config, verb: str, key: str, console: Console) -> int:
     if state is None:
         console.print(f"Sluice is not running (state: {config.state_dir})")
         return NOT_RUNNING
+    name = quote(key, safe="")
     method, path = {
         "status": ("GET", "/guard"),
-        "explain": ("GET", f"/guard/{key}"),
-        "release": ("POST", f"/guard/{key}/release"),
+        "explain": ("GET", f"/guard/{name}"),
+        "release": ("POST", f"/guard/{name}/release"),
     }[verb]
     answers = [answer for url in state.management if (answer := _ask(method, url + path, console)) is not None]
     if not answers:
         return UNKNOWN
     show = {"status": _show_status, "explain": _show_key, "release": _show_release}[verb]
-    # Each gateway has heard of the others' keys; of several, the one that has seen most of a key tells most.
-    show(max(answers, key=lambda answer: int(answer.get("requests_today", 0))), console)
+    # Each gateway has heard of the others' keys; of several, the one that has seen most of a key tells most, and where it stood is
+    # where it stood highest.
+    show(
+        max(answers, key=lambda answer: _height(answer) if verb == "release" else answer.get("requests_today", 0)),
+        console,
+    )
     return 0
+
+
+def _height(released: dict[str, Any]) -> int:
+    return Level[released["before"].upper()]
 
 
 def _ask(method: str, url: str, console: Console) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ SluiceError
 │   ├── InvalidRequest             400
 │   │   ├── MalformedJson          400
 │   │   ├── UnknownField           400
+│   │   ├── UnsupportedValue       400
 │   │   ├── ContextTooLong         400
 │   │   └── LogprobsWithConstraint 400
 │   ├── Unauthenticated            401
@@ -85,6 +86,10 @@ class MalformedJson(InvalidRequest):
 
 class UnknownField(InvalidRequest):
     """A field that is not on the route's allow-list; `param` is its dotted path."""
+
+
+class UnsupportedValue(InvalidRequest):
+    """A kind of thing, or an amount, that the route's allow-list does not have; `param` is its dotted path."""
 
 
 class ContextTooLong(InvalidRequest):
@@ -248,6 +253,7 @@ FACES: Final[Mapping[type[SluiceError], Face]] = MappingProxyType(
         InvalidRequest: Face(400, "invalid_request_error", None, retryable=False),
         MalformedJson: Face(400, "invalid_request_error", "malformed_json", retryable=False),
         UnknownField: Face(400, "invalid_request_error", "unknown_parameter", retryable=False),
+        UnsupportedValue: Face(400, "invalid_request_error", "unsupported_value", retryable=False),
         ContextTooLong: Face(400, "invalid_request_error", "context_length_exceeded", retryable=False),
         LogprobsWithConstraint: Face(400, "invalid_request_error", "logprobs_with_constraint", retryable=False),
         Unauthenticated: Face(401, "authentication_error", "invalid_api_key", retryable=False),

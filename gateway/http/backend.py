@@ -8,7 +8,7 @@ from gateway.admission.admission import Admission
 from gateway.guard.leaks import Shape
 from gateway.http.direct import DirectStreams
 from gateway.http.relay import Relay
-from gateway.http.reply import Reply
+from gateway.http.sse_writer import SseWriter
 from gateway.http.surface import Route
 from gateway.http.tool_grammar import binds_all_tools
 from gateway.pool.context import Beat, RequestContext
@@ -56,7 +56,7 @@ class ModelBackend:
         """Tokens as text."""
         return self.front_end.decode(tokens)
 
-    async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None:
-        if self._direct.takes(route.path, body) and await self._direct.run(route.path, body, reply, context):
+    async def answer(self, route: Route, body: dict[str, Any], writer: SseWriter, context: RequestContext) -> None:
+        if self._direct.takes(route.path, body) and await self._direct.run(route.path, body, writer, context):
             return
-        await Relay(self.front_end.app, reply, context).run(route.path, body)
+        await Relay(self.front_end.app, writer, context).run(route.path, body)

@@ -11,13 +11,20 @@ from gateway.errors import (
     SluiceError,
     Unauthenticated,
     UnknownField,
+    UnsupportedValue,
     face_of,
 )
 from gateway.http.surface import ROUTES
 from gateway.http.tickets import REASON
 from gateway.limits.policy import Subject
 
-REFUSALS: Final[tuple[type[HttpError], ...]] = (PermissionDenied, RateLimited, Overloaded, UnknownField)
+REFUSALS: Final[tuple[type[HttpError], ...]] = (
+    PermissionDenied,
+    RateLimited,
+    Overloaded,
+    UnknownField,
+    UnsupportedValue,
+)
 MANAGEMENT, CONSOLE = "management", "console"
 KNOWN: Final = frozenset({*ROUTES, MANAGEMENT, CONSOLE})
 

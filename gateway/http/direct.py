@@ -17,9 +17,7 @@ from vllm.parser.abstract_parser import DelegatingParser
 from vllm.parser.engine.adapters import ParserEngineToolAdapter
 
 from gateway.errors import HttpError, Internal
-from gateway.http.body import ClientGone
 from gateway.http.chunks import DONE, ChatChunks, Chunks, CompletionChunks, Head
-from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
 from gateway.http.vllm_errors import vllm_error_text
 from gateway.pool.context import RequestContext, current
@@ -86,10 +84,10 @@ class DirectStreams:
         several = isinstance(prompt, list) and len(prompt) > 0 and not isinstance(prompt[0], int)
         return (path == CHAT and self._chat_is_plain) or (path == COMPLETIONS and not several)
 
-    async def run(self, path: str, body: dict[str, Any], reply: Reply, context: RequestContext) -> bool:
+    async def run(self, path: str, body: dict[str, Any], writer: SseWriter, context: RequestContext) -> bool:
         """False if vLLM's own layer must answer after all: nothing has been sent then, and it words its own refusal."""
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        started = await self._start(path, {**body, "request_id": reply.request_id}, context)
+        started = await self._start(path, {**body, "request_id": writer.reply.request_id}, context)
         if started is None:
             return False
         chunks: Chunks
@@ -97,24 +95,18 @@ class DirectStreams:
             chunks = ChatChunks(started.head, parsed=self._parsed, usage=usage)
         else:
             chunks = CompletionChunks(started.head, usage=usage)
-        writer = SseWriter(reply)
         context.tap = tap = Tap(chunks, writer)
-        try:
-            last = await self._last_output(started, context)
-            output = last.outputs[0]
-            if output.finish_reason == "error":
-                writer.write(tap.take() if tap.tokens else b"")
-                await writer.flushed()
-                raise context.failure or Internal("generation failed")
-            tail = tap.take() + chunks.last(output.text, output.finish_reason, output.stop_reason)
-            tail += chunks.totals(len(last.prompt_token_ids), tap.tokens + len(output.token_ids)) + DONE
-            writer.write(tail)
+        last = await self._last_output(started, context)
+        output = last.outputs[0]
+        if output.finish_reason == "error":
+            writer.write(tap.take() if tap.tokens else b"")
             await writer.flushed()
-            await reply.end()
-        except TimeoutError as exc:
-            raise ClientGone from exc
-        finally:
-            writer.abandon()
+            raise context.failure or Internal("generation failed")
+        tail = tap.take() + chunks.last(output.text, output.finish_reason, output.stop_reason)
+        tail += chunks.totals(len(last.prompt_token_ids), tap.tokens + len(output.token_ids)) + DONE
+        writer.write(tail)
+        await writer.flushed()
+        await writer.reply.end()
         return True
 
     async def _start(self, path: str, body: dict[str, Any], context: RequestContext) -> Started | None:

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -26,7 +25,7 @@ from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
 from gateway.http.surface import Admitted, Route, SurfacePolicy, match
 from gateway.http.tickets import Tickets, named_limit
-from gateway.http.turnstile import COMMENT, Turnstile
+from gateway.http.turnstile import Turnstile
 from gateway.pool.context import Beat, RequestContext, current
 from gateway.telemetry.record import RequestRecord
 from gateway.telemetry.recorder import Recorder
@@ -71,7 +70,7 @@ class Backend(Protocol):
     def binds_tools(self) -> bool: ...
     async def ready(self, beat: Beat | None) -> bool: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
-    async def answer(self, route: Route, body: dict[str, Any], reply: Reply, context: RequestContext) -> None: ...
+    async def answer(self, route: Route, body: dict[str, Any], writer: SseWriter, context: RequestContext) -> None: ...
 
 
 @dataclass
@@ -232,7 +231,7 @@ class Door:
         bounded = named_limit(admitted.body) is not None
         if await meter.check(backend.name, ticket.max_completion_tokens * admitted.sequences if bounded else None):
             context.meter = meter
-        work = self._answer(backend, ticket, route, admitted, reply, context, record, watch)
+        work = self._answer(backend, ticket, route, admitted, SseWriter(reply), context, record, watch)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
 
@@ -251,22 +250,25 @@ class Door:
         ticket: Ticket,
         route: Route,
         admitted: Admitted,
-        reply: Reply,
+        writer: SseWriter,
         context: RequestContext,
         record: RequestRecord,
         watch: Watch,
     ) -> None:
         record.mark("admission")
         if stream := admitted.body.get("stream") is True:
-            context.beat = Beat(partial(SseWriter(reply).write, COMMENT), backend.admission.beat_s)
-        if not await _ready(backend, ticket, context.beat):
-            again_s = self.engine_in_s(backend.name)
-            raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=again_s)
-        with await self._turnstile.permit(backend.admission, ticket, reply, stream=stream) as permit:
-            self.on_start(backend.name, ticket.priority, permit.waited_s)
-            record.mark("render")
-            context.work = watch.counting(permit)
-            await backend.answer(route, admitted.body, reply, context)
+            context.beat = Beat(writer.beat, backend.admission.beat_s)
+        try:
+            if not await _ready(backend, ticket, context.beat):
+                again_s = self.engine_in_s(backend.name)
+                raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=again_s)
+            with await self._turnstile.permit(backend.admission, ticket, writer, stream=stream) as permit:
+                self.on_start(backend.name, ticket.priority, permit.waited_s)
+                record.mark("render")
+                context.work = watch.counting(permit)
+                await backend.answer(route, admitted.body, writer, context)
+        finally:
+            writer.abandon()
 
 
 async def _ready(backend: Backend, ticket: Ticket, beat: Beat | None) -> bool:

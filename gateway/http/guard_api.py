@@ -7,6 +7,7 @@ POST /guard/KEY/release     forgets what was seen of the key
 
 import asyncio
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from gateway.errors import MethodNotAllowed, UnknownRoute
 
@@ -24,8 +25,10 @@ class GuardApi:
         self._desk = desk
 
     async def answer(self, method: str, path: str) -> dict[str, Any]:
-        """Raises UnknownRoute for a key that nothing is known of."""
-        match path.strip("/").split("/"):
+        """`path` as it was sent, percent-encoded: an account's name may have a slash in it. Raises UnknownRoute for a key that
+        nothing is known of.
+        """
+        match [unquote(part) for part in path.strip("/").split("/")]:
             case ["guard"]:
                 return self._desk.status()
             case ["guard", key]:

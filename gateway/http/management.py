@@ -70,7 +70,8 @@ class ManagementApp:
         if path == "/status":
             return await reply.json(200, json.dumps(self.status()).encode())
         if path == "/guard" or path.startswith("/guard/"):
-            return await reply.json(200, json.dumps(await self.guard.answer(scope["method"], path)).encode())
+            found = await self.guard.answer(scope["method"], scope["raw_path"].decode("latin-1"))
+            return await reply.json(200, json.dumps(found).encode())
         raise UnknownRoute("Management serves /livez, /readyz, /metrics, /status, /guard and /console.")
 
 

@@ -8,7 +8,7 @@ import msgspec
 from gateway.errors import SluiceError
 from gateway.http.asgi import App, Message
 from gateway.http.body import ClientGone
-from gateway.http.reply import Reply
+from gateway.http.sse_writer import SseWriter
 from gateway.http.stall import taken
 from gateway.http.vllm_errors import vllm_error, vllm_error_event
 from gateway.pool.context import RequestContext
@@ -27,9 +27,10 @@ class Relay:
     a stream that begins with an error is still an answer with an error's status.
     """
 
-    def __init__(self, app: App, reply: Reply, context: RequestContext) -> None:
+    def __init__(self, app: App, writer: SseWriter, context: RequestContext) -> None:
         self._app = app
-        self._reply = reply
+        self._writer = writer
+        self._reply = writer.reply
         self._context = context
         self._start: Message = {}
         self._failed: list[bytes] = []
@@ -104,21 +105,30 @@ class Relay:
         if status >= 400:
             self._failed.append(chunk)
             if not more:
-                await self._reply.error(self._error(vllm_error(status, b"".join(self._failed))))
+                await self._fail(vllm_error(status, b"".join(self._failed)))
         elif self._context.failure is not None and not self._reply.status:
-            await self._reply.error(self._context.failure)
+            await self._fail(self._context.failure)
         elif chunk.startswith(ERROR_CHUNKS):
-            await self._reply.error(self._error(vllm_error_event(chunk)))
+            await self._fail(vllm_error_event(chunk))
         elif more and self._context.meter is not None and not self._context.meter.decided:
             self._held.append(chunk)
         elif not self._reply.ended:
             if self._held:
                 chunk = b"".join([*self._held, chunk])
                 self._held.clear()
-            if not self._reply.status:
-                kept = [(name, value) for name, value in self._start["headers"] if name in KEPT_HEADERS]
-                await taken(self._reply.start(status, kept))
-            await (taken(self._reply.write(self._told(chunk))) if more else self._reply.end(chunk))
+            await self._write(status, chunk, more=more)
+
+    async def _write(self, status: int, chunk: bytes, *, more: bool) -> None:
+        if not self._writer.begun:
+            self._writer.head = status, [each for each in self._start["headers"] if each[0] in KEPT_HEADERS]
+        if more:
+            self._writer.write(self._told(chunk))
+        await self._writer.flushed()
+        if more:
+            return
+        if not self._reply.status:
+            await taken(self._reply.start(*self._writer.head))
+        await self._reply.end(chunk)
 
     def _told(self, chunk: bytes) -> bytes:
         """A stream's last event names the limit that ended it; elsewhere a header does."""
@@ -127,5 +137,6 @@ class Relay:
             return chunk
         return chunk.replace(TOO_LONG, TOO_LONG + b',"code":"%b"' % meter.reason.encode())
 
-    def _error(self, err: SluiceError) -> SluiceError:
-        return self._context.failure or err
+    async def _fail(self, err: SluiceError) -> None:
+        self._writer.abandon()
+        await self._reply.error(self._context.failure or err)

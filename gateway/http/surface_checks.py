@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
-from gateway.errors import InvalidRequest, UnknownField
+from gateway.errors import InvalidRequest, UnknownField, UnsupportedValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +93,12 @@ def wrong(path: Path, expected: str) -> InvalidRequest:
     return InvalidRequest(f"'{name}' must be {expected}.", param=name)
 
 
+def beyond(path: Path, allowed: str) -> UnsupportedValue:
+    """For a value of the right kind that the policy does not allow."""
+    name = shown(path)
+    return UnsupportedValue(f"'{name}' must be {allowed}.", param=name)
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """Accepted for compatibility and left out: it would have no effect on this server."""
@@ -161,7 +167,7 @@ class Tagged:
             return kind(value, path, walk)
         name = shown((path, "type"))
         reason = kind.why if type(kind) is Refused else Why.UNSUPPORTED
-        raise InvalidRequest(f"'{name}' {str(tag)[:MAX_SHOWN]!r} is refused: {reason}.", param=name)
+        raise UnsupportedValue(f"'{name}' {str(tag)[:MAX_SHOWN]!r} is refused: {reason}.", param=name)
 
 
 @dataclass(frozen=True, slots=True)

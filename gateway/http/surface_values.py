@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.http.surface_checks import Path, Walk, wrong
+from gateway.http.surface_checks import Path, Walk, beyond, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,7 +98,7 @@ class Between:
     def __call__(self, value: object, path: Path, walk: Walk, /) -> object:
         most = self.cap(walk.policy)
         if type(value) is not int or not self.least <= value <= most:
-            raise wrong(path, f"an integer between {self.least} and {most}")
+            raise (beyond if type(value) is int else wrong)(path, f"an integer between {self.least} and {most}")
         return value
 
 
@@ -113,7 +113,7 @@ class AtMost:
     def __call__(self, value: object, path: Path, walk: Walk, /) -> object:
         most = self.cap(walk.policy)
         if type(value) in (list, str, dict) and len(value) > most:  # type: ignore[arg-type]
-            raise wrong(path, f"at most {most} {self.unit}")
+            raise beyond(path, f"at most {most} {self.unit}")
         return self.check(value, path, walk)
 
 
@@ -133,7 +133,7 @@ def prompts(value: object, path: Path, walk: Walk, /) -> object:
     if kinds <= {int}:
         return value[:]
     if len(value) > walk.policy.max_prompts:
-        raise wrong(path, f"at most {walk.policy.max_prompts} prompts")
+        raise beyond(path, f"at most {walk.policy.max_prompts} prompts")
     if kinds == {str}:
         return value[:]
     if kinds == {list}:
@@ -146,7 +146,7 @@ def token_biases(value: object, path: Path, walk: Walk, /) -> object:
         raise wrong(path, "an object")
     biases: Mapping[str, object] = value
     if len(biases) > walk.policy.max_logit_bias:
-        raise wrong(path, f"at most {walk.policy.max_logit_bias} entries")
+        raise beyond(path, f"at most {walk.policy.max_logit_bias} entries")
     out: dict[str, object] = {}
     for key, bias in biases.items():
         if not (key.isascii() and key.isdigit() and len(key) < 10):

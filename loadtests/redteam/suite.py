@@ -5,7 +5,7 @@ from functools import partial
 
 from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface, tools
 from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
-from loadtests.redteam.verdict import EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
+from loadtests.redteam.verdict import BEYOND, EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
 
 OF_THE_LIMITS: Mapping[Mode, Expected] = {**EXPLOIT, Mode.OPEN: Expected.FAILS}
 """Token budgets are no part of the guard: they hold without it."""
@@ -49,7 +49,7 @@ ATTACKS = (
         "R9g", "R9b as token ids", partial(elicitation.elicit, place=elicitation.as_ids), EXPLOIT, OF_A_LEVEL, "demo"
     ),
     Attack("R12", "another tenant's secret in the cache", cache.find_secret, EXPLOIT, model="demo"),
-    Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, UNKNOWN | {MALFORMED}, "demo"),
+    Attack("R13", "fields and routes beyond the API", surface.fuzz, EXPLOIT, UNKNOWN | {BEYOND, MALFORMED}, "demo"),
     Attack("R14", "racing a token budget", race.overrun, OF_THE_LIMITS, frozenset({THROTTLED}), "demo", tier="race"),
 )
 PROCESSED = Attack(

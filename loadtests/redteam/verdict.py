@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 THROTTLED = "429 rate_limit_exceeded"
 UNKNOWN_FIELD = "400 unknown_parameter"
+BEYOND = "400 unsupported_value"
 MALFORMED = "400 invalid_request_error"
 EXCLUDED = "400 logprobs_with_constraint"
 SPENT = "403 leak_budget_spent"

@@ -22,6 +22,7 @@ from gateway.config import load
 from gateway.errors import SluiceError
 from gateway.http.chunks import ChatChunks, Head
 from gateway.http.reply import Reply
+from gateway.http.sse_writer import SseWriter
 from gateway.http.surface import ROUTES, Route
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.context import RequestContext, current
@@ -113,7 +114,7 @@ async def stream(backend: Any, path: str, body: dict[str, Any], *, direct: bool)
             backend._direct.takes = lambda *_: False
         else:
             assert takes(path, body), f"not taken as plain: {body}"
-        await backend.answer(route, dict(body), reply, context)
+        await backend.answer(route, dict(body), SseWriter(reply), context)
     except SluiceError as err:
         await reply.error(err)
     finally:
@@ -214,7 +215,7 @@ async def test_a_cancelled_direct_stream_leaves_the_engine(backend: Any, path: s
     assert backend._direct.takes(path, body)
     context = RequestContext()
     current.set(context)
-    work = asyncio.create_task(backend.answer(ROUTES[path], body, Reply(send, "r"), context))
+    work = asyncio.create_task(backend.answer(ROUTES[path], body, SseWriter(Reply(send, "r")), context))
     await begun.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -58,6 +58,8 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
         "acts_with": ["a", "b", "c"],
     },
     ("POST", "/guard/abcd2345/release"): {"key": "abcd2345", "before": "throttle"},
+    ("POST", "/other/guard/abcd2345/release"): {"key": "abcd2345", "before": "observe"},
+    ("POST", "/guard/account%3Aacme%2Feu%20%3F%23/release"): {"key": "account:acme/eu ?#", "before": "verify"},
 }  # fmt: skip
 
 
@@ -115,6 +117,18 @@ def test_explain_names_what_counted_and_nothing_else(config: Config) -> None:
 
 def test_release_tells_where_the_key_was(config: Config) -> None:
     assert said(config, "release", "abcd2345") == (0, "released abcd2345, which was at 'throttle'\n")
+
+
+def test_of_several_gateways_the_one_where_the_key_stood_highest_is_told(config: Config) -> None:
+    (only,) = guard_desk.RunState.read(config.state_dir).management
+    for order in ([f"{only}/other", only], [only, f"{only}/other"]):
+        guard_desk.RunState.read(config.state_dir).management[:] = order
+        assert said(config, "release", "abcd2345") == (0, "released abcd2345, which was at 'throttle'\n")
+
+
+def test_a_name_with_characters_of_its_own_reaches_the_gateway_whole(config: Config) -> None:
+    name = "account:acme/eu ?#"
+    assert said(config, "release", name) == (0, f"released {name}, which was at 'verify'\n")
 
 
 def test_a_key_that_nobody_has_seen_is_said_to_be_unknown(config: Config) -> None:

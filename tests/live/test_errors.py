@@ -45,10 +45,7 @@ def test_a_body_that_is_no_json_object(http: httpx.Client) -> None:
         ({"temperature": "hot"}, "temperature"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"max_tokens": 2.5}, "max_tokens"),
-        ({"n": 0}, "n"),
-        ({"n": 9}, "n"),
         ({"stream": "yes"}, "stream"),
-        ({"top_logprobs": 6, "logprobs": True}, "top_logprobs"),
         ({"logit_bias": {"word": 1}}, "logit_bias"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -57,6 +54,21 @@ def test_a_value_of_the_wrong_kind_is_named(http: httpx.Client, change: dict[str
     error = assert_error(http.post(CHAT, json=HELLO | change), 400, "invalid_request_error", None)
     assert error["param"] == param
     assert param in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"n": 0}, "n"),
+        ({"n": 9}, "n"),
+        ({"top_logprobs": 6, "logprobs": True}, "top_logprobs"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
+    ],
+    ids=["none", "too many", "too many logprobs", "an image"],
+)
+def test_a_value_that_is_not_on_the_list_is_named(http: httpx.Client, change: dict[str, Any], param: str) -> None:
+    error = assert_error(http.post(CHAT, json=HELLO | change), 400, "invalid_request_error", "unsupported_value")
+    assert error["param"] == param
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_an_engine_that_is_killed_takes_its_core_along_and_its_stream_goes_on_wi
     """The only engine of its model: the stream waits for Serve to start another; who comes meanwhile is told to come back."""
     gateway = sluice.status()["gateway"]
     replica = replica_of(sluice, MODEL)
-    core = core_of(replica)
+    core, niceness = core_of(replica), replica.nice()
     sluice.tree()
     long = ask(MODEL, max_tokens=1900, ignore_eos=True, stream=True, stream_options={"include_usage": True})
     with http.stream("POST", CHAT, json=long) as reply:
@@ -77,6 +77,7 @@ def test_an_engine_that_is_killed_takes_its_core_along_and_its_stream_goes_on_wi
     assert not [chunk for chunk in chunks if "error" in chunk]
     assert chunks[-1]["usage"]["completion_tokens"] == 1900
     assert is_back(sluice, MODEL, replica.pid)
+    assert replica_of(sluice, MODEL).nice() == niceness, "who starts later does not come last on a busy machine"
     assert sluice.status()["gateway"] == gateway, "the gateway is the same process as before"
 
 

@@ -1,4 +1,4 @@
-"""A minute of `make loadtest`, on the Sluice that all live tests share: every objective met, nothing left behind."""
+"""Half a minute of `make loadtest`, on the Sluice that all live tests share: every objective met, nothing left behind."""
 
 import asyncio
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Who is answered at the operators' port where it asks for no key."""
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 
@@ -12,13 +14,18 @@ from gateway.http.management import ManagementApp
 
 
 class Desk:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     def status(self) -> dict[str, object]:
         return {}
 
     def explain(self, key: str) -> dict[str, object] | None:
+        self.asked.append(key)
         return None
 
     def release(self, key: str) -> str:
+        self.asked.append(key)
         return "observe"
 
 
@@ -56,6 +63,19 @@ async def test_on_loopback_a_name_that_leads_here_is_not_this_machine(
     site: str, status: int, method: str, path: str
 ) -> None:
     assert await answered("127.0.0.1", method, f"http://{site}{path}") == status
+
+
+@pytest.mark.parametrize("name", ["abcd2345", "account:acme/eu", "account:a b?c#d%2Fe", "account:release"])
+async def test_the_desk_is_asked_for_the_name_that_was_meant(name: str) -> None:
+    desk = Desk()
+    app = ManagementApp(
+        Health(list, list), dict, lambda _accept: (b"", "text/plain"), keyless, "127.0.0.1", GuardApi(desk)
+    )
+    quoted = quote(name, safe="")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as http:
+        assert (await http.get(f"/guard/{quoted}")).status_code == 404
+        assert (await http.post(f"/guard/{quoted}/release?now")).json() == {"key": name, "before": "observe"}
+    assert desk.asked == [name, name]
 
 
 async def test_elsewhere_any_name_will_do_and_a_key_is_asked_for() -> None:

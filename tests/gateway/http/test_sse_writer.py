@@ -4,13 +4,15 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import ShuttingDown
 from gateway.http import sse_writer, stall
 from gateway.http.body import ClientGone
 from gateway.http.reply import Reply
 from gateway.http.sse_writer import SseWriter
+from tests.waiting import soon
 
 
 class Socket:
@@ -33,6 +35,7 @@ class Socket:
             self.sent.append(message["body"])
 
 
+@settings(deadline=None)
 @given(
     chunks=st.lists(st.binary(min_size=1, max_size=6), min_size=1, max_size=30),
     full=st.sets(st.integers(0, 40)),
@@ -114,18 +117,35 @@ class Slow:
         self.sent.append(message.get("body", b""))
 
 
+TAIL = [
+    b"a ta",
+    b"il ",
+    b"of many",
+    b" pieces,",
+    b" whi",
+    b"ch t",
+    b"he clie",
+    b"nt t",
+    b"akes",
+    b" one",
+    b" by ",
+    b"one",
+]
+
+
 async def test_a_client_that_reads_slowly_gets_all_of_a_long_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes: only one that takes nothing is given up."""
-    monkeypatch.setattr(stall, "STALL_S", 0.15)
+    monkeypatch.setattr(stall, "STALL_S", 0.4)
     monkeypatch.setattr(sse_writer, "PIECE", 4)
-    client = Slow(0.03)
+    client = Slow(0.05)
     writer = SseWriter(Reply(client.send, "r"))
     writer.write(b"head")
-    writer.write(b"a tail of many pieces, which the client takes one by one")
+    for piece in TAIL:
+        writer.write(piece)
     await writer.flushed()
     writer.write(b"end")
     await writer.flushed()
-    assert b"".join(client.sent) == b"heada tail of many pieces, which the client takes one by oneend"
+    assert b"".join(client.sent) == b"".join([b"head", *TAIL, b"end"])
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +153,98 @@ async def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.Monke
     reply = Reply(Slow(60).send, "r")
     writer = SseWriter(reply)
     writer.write(b"a")
-    with pytest.raises(TimeoutError):
+    with pytest.raises(ClientGone):
         await writer.flushed()
     with pytest.raises(ClientGone):
         await reply.end()
+
+
+class Connection:
+    """A client's connection as uvicorn writes to it: `send` waits while there is too much that the client has not read, and
+    writes nothing then.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.unread, self.sent = most, 0, b""
+        self.starts: list[int] = []
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def send(self, message: Any) -> None:
+        await self.room.wait()
+        if message["type"] == "http.response.start":
+            self.starts.append(message["status"])
+        body = message.get("body", b"")
+        self.sent += body
+        self.unread += len(body)
+        if self.unread > self.most:
+            self.room.clear()
+
+    async def read(self) -> None:
+        """All that is there."""
+        self.unread = 0
+        self.room.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
+def told(number: int) -> bytes:
+    return b'data: {"n":%03d,"text":"%b"}\n\n' % (number, b"x" * (number % 90))
+
+
+@pytest.mark.parametrize("piece", [1, 100, 10**6])
+@pytest.mark.parametrize("reads", range(4))
+async def test_a_slow_client_whose_engines_go_hears_of_it_between_two_events(
+    piece: int, reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse_writer, "PIECE", piece)
+    client = Connection(most=400)
+    writer = SseWriter(Reply(client.send, "r"))
+    writer.beat()
+    for number in range(60):
+        writer.write(told(number))
+    for _ in range(reads):
+        await client.read()
+    writer.beat()
+    writer.write(told(60))
+    while len(client.sent) < sum(len(told(number)) for number in range(61)):
+        await client.read()
+    await writer.flushed()
+    assert client.sent.replace(sse_writer.COMMENT, b"") == b"".join(told(number) for number in range(61))
+    events = client.sent.split(b"\n\n")
+    assert all(event == b": waiting" or event.startswith(b"data: {") for event in events[:-1])
+    assert (events[0], events[-1]) == (b": waiting", b"")
+
+
+@pytest.mark.parametrize("reads", range(12))
+async def test_what_ends_a_slow_clients_stream_stands_after_a_whole_event(
+    reads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse_writer, "PIECE", 64)
+    client = Connection(most=100)
+    reply = Reply(client.send, "r")
+    writer = SseWriter(reply)
+    for number in range(60):
+        writer.write(told(number))
+    for _ in range(reads):
+        await client.read()
+    writer.abandon()
+    ending = asyncio.create_task(reply.error(ShuttingDown("It stopped.")))
+    await soon(lambda: client.room.set() or ending.done(), 2, "its end")
+    *events, end, done, nothing = client.sent.split(b"\n\n")
+    assert b"".join(told(number) for number in range(len(events))) == b"".join(event + b"\n\n" for event in events)
+    assert end.startswith(b'data: {"error"')
+    assert (done, nothing, client.starts) == (b"data: [DONE]", b"", [200])
+
+
+async def test_a_client_that_took_nothing_yet_hears_one_comment_and_one_beginning() -> None:
+    client = Connection(most=10**6)
+    client.room.clear()
+    writer = SseWriter(Reply(client.send, "r"))
+    for _ in range(3):
+        writer.beat()
+        await asyncio.sleep(0)
+    writer.write(told(1))
+    await client.read()
+    await writer.flushed()
+    assert (client.starts, client.sent) == ([200], sse_writer.COMMENT + told(1))

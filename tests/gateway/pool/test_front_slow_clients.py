@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest_asyncio
 from vllm.v1.engine import FinishReason
 from vllm.v1.outputs import LogprobsLists
 
-from gateway.http import stall
+from gateway.http import sse_writer, stall
 from tests.gateway.pool.engines import SPEC
 from tests.gateway.pool.full_fronts import BODIES, CHAT, Full, is_empty, one_test, opened
 from tests.gateway.pool.scripted import TOKEN
@@ -26,6 +27,7 @@ RELAYED: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": ("/v1/messages", {}),
 }
 STREAMS = {"plain": (CHAT, dict[str, Any]()), **RELAYED}
+EVENT, DATA = re.compile(rb"(event: \S+\n)?data: (\{[^\n]*\}|\[DONE\])"), re.compile(rb"^data: (\{.*)", re.MULTILINE)
 LOGPROBS = LogprobsLists(numpy.array([[TOKEN]]), numpy.zeros((1, 1), numpy.float32), numpy.array([1]))
 
 
@@ -57,7 +59,9 @@ class Stuck:
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }
         self.front, self.more = front, more
-        self.reads, self.stuck = True, asyncio.Event()
+        self.reads, self.stuck, self.takes_one = True, asyncio.Event(), asyncio.Event()
+        self.statuses: list[int] = []
+        self.body = b""
         self.task = asyncio.create_task(front.app.door(self._scope, self._receive, self._send))
 
     async def _receive(self) -> dict[str, Any]:
@@ -67,9 +71,13 @@ class Stuck:
         return await asyncio.Event().wait()  # type: ignore[return-value]
 
     async def _send(self, message: Any) -> None:
-        if message["type"] == "http.response.body" and not self.reads:
+        if not self.reads:
             self.stuck.set()
-            await asyncio.Event().wait()
+            await self.takes_one.wait()
+            self.takes_one.clear()
+        if message["type"] == "http.response.start":
+            self.statuses.append(message["status"])
+        self.body += message.get("body", b"")
 
     async def begun(self) -> list[str]:
         """Its sequences at the engine, once it has been sent what it does not read."""
@@ -118,3 +126,30 @@ async def test_a_plain_stream_that_nobody_reads_is_given_up_after_its_end(
     client = Stuck(front, CHAT, {})
     client.say(*await client.begun(), finish=FinishReason.LENGTH)
     await asyncio.wait_for(client.task, 2)
+
+
+@pytest.mark.parametrize(("path", "more"), STREAMS.values(), ids=STREAMS)
+async def test_one_that_reads_slowly_as_its_engines_go_gets_whole_events_with_comments_between_them(
+    front: Full, path: str, more: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse_writer, "PIECE", 64)
+    client = Stuck(front, path, more)
+    names = await client.begun()
+    for _ in range(8):
+        client.say(*names)
+    replacing = asyncio.create_task(front.replace_engine(away_s=0.5))
+    while not replacing.done():
+        client.takes_one.set()
+        await asyncio.sleep(0.03)
+    await soon(lambda: len(front.at_engine) == len(names), 5, "its sequences at the next engine")
+    client.say(*front.at_engine, finish=FinishReason.LENGTH)
+    while not client.task.done():
+        client.takes_one.set()
+        await asyncio.sleep(0)
+    assert client.statuses == [200]
+    *events, rest = client.body.split(b"\n\n")
+    assert rest == b""
+    told = [event for event in events if event != b": waiting"]
+    assert 0 < len(told) < len(events), "it heard of its wait"
+    assert all(EVENT.fullmatch(event) for event in told)
+    assert all(json.loads(line) for event in told for line in DATA.findall(event))
