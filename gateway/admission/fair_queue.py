@@ -17,7 +17,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ STALE = 64
 LEAST_RATE = 1.0
 PACE = 1 / 16
 """Of the sequences: so many requests that wait for their first token may a tenant over its share have while others are there."""
+STEP = 1 / 8
+"""Of the prompt tokens that engines may hold: as many as they prefill in one step, by default."""
 NOTHING: Mapping[Entry, None] = {}
 
 
@@ -80,7 +81,7 @@ class FairQueue:
         if ticket.deadline is not None and ticket.deadline <= now:
             self._tenants.exit(flow.tenant, now)
             return self._room.expired(entry, now)
-        if not self.waiting.requests and self._has_capacity(flow, ticket.sequences, now):
+        if not self.waiting.requests and self._has_capacity(entry, now):
             self._start(entry, now)
         else:
             refusal = self._room.refusal(entry, now, promised=promised)
@@ -143,7 +144,7 @@ class FairQueue:
             self.running.remove(entry.work)
             self._occupy(entry, -entry.sequences)
             self._prefill(entry, -entry.prefill)
-            if self._is_below_its_share(entry.flow.tenant) and entry.flow.of.priority is not Priority.BATCH:
+            if self._is_within_its_share(entry.flow.tenant, 1) and entry.flow.of.priority is not Priority.BATCH:
                 self._kept.leave(entry.flow.tenant, entry.sequences, now)
             self._learn(entry, now, completion_tokens)
         entry.state = State.ENDED
@@ -196,7 +197,6 @@ class FairQueue:
         self._room.served = capacity.sequences > 0
         self._open_sequences = math.ceil(capacity.sequences * (1 - self.policy.reserve))
         self._open_prefill = capacity.prefill_tokens * (1 - self.policy.reserve)
-        self._pace = max(capacity.engines, int(capacity.sequences * PACE))
 
     def drain_rate(self, now: float) -> float:
         """Tokens of charged work per second."""
@@ -233,8 +233,9 @@ class FairQueue:
             flow = self._first(now)
             if flow is None or self._is_ordinary(flow.head.sequences):
                 return flow
+        may = self._may_pass if passing else self._may_use_reserve
         for of in self._classes.all():
-            if (flow := of.by_use.first_that(self._may_pass if passing else self._may_use_reserve)) is not None:
+            if (flow := of.by_use.first_that(lambda flow: may(flow.head))) is not None:
                 flow.head.passed = passing
                 return flow
         return None
@@ -244,17 +245,20 @@ class FairQueue:
         if not self._tenants.has_company(now):
             of = self._classes.first()
             return None if of is None else of.flows.first()
-        suits = partial(self._is_considerate, now=now)
+
+        def suits(flow: Flow) -> bool:
+            return self._is_considerate(flow.head, now)
+
         for of in self._classes.all():
             # Not only the first few by their turn, who may all be held back.
             if (flow := of.flows.first_that(suits) or of.by_use.first_that(suits)) is not None:
                 return flow
         return None
 
-    def _has_capacity(self, flow: Flow, sequences: int, now: float) -> bool:
-        if self._is_ordinary(sequences):
-            return not self._tenants.has_company(now) or self._is_considerate(flow, now, sequences)
-        return self._is_open() and self._may_use_reserve(flow, sequences)
+    def _has_capacity(self, entry: Entry, now: float) -> bool:
+        if self._is_ordinary(entry.sequences):
+            return not self._tenants.has_company(now) or self._is_considerate(entry, now)
+        return self._is_open() and self._may_use_reserve(entry)
 
     def _is_open(self) -> bool:
         return self.sequences < self.capacity.sequences and self.prefill < self.capacity.prefill_tokens
@@ -268,31 +272,44 @@ class FairQueue:
         """Sequences that run outside the reserve."""
         return self.sequences - min(self._passed, self.capacity.sequences - max(1, self._open_sequences))
 
-    def _may_use_reserve(self, flow: Flow, sequences: int | None = None) -> bool:
-        """They find a place, within the tenant's share. `sequences`: by default those of the flow's next request."""
-        sequences = flow.head.sequences if sequences is None else sequences
-        fits = self.sequences + sequences <= self.capacity.sequences
-        return fits and flow.of.priority is not Priority.BATCH and self._is_below_its_share(flow.tenant, sequences)
+    def _may_use_reserve(self, entry: Entry) -> bool:
+        """It finds places, within its tenant's share."""
+        fits = self.sequences + entry.sequences <= self.capacity.sequences
+        return (
+            fits
+            and entry.flow.of.priority is not Priority.BATCH
+            and self._is_within_its_share(entry.flow.tenant, entry.sequences)
+        )
 
-    def _may_pass(self, flow: Flow) -> bool:
-        fits = self._passed + flow.head.sequences <= self.capacity.sequences - self._open_sequences
-        return fits and self._may_use_reserve(flow)
+    def _may_pass(self, entry: Entry) -> bool:
+        fits = self._passed + entry.sequences <= self.capacity.sequences - self._open_sequences
+        return fits and self._may_use_reserve(entry)
 
-    def _is_considerate(self, flow: Flow, now: float, sequences: int | None = None) -> bool:
-        """Its tenant is below its share; or it has so few prompts under way that nobody else's stands long behind them, and takes
-        no place that is kept for others, of whom no more are reckoned with than fit the reserve.
+    def _is_considerate(self, entry: Entry, now: float) -> bool:
+        """Its tenant is within its share with it; or it keeps its pace, and takes no place that is kept for others, of which no
+        more are reckoned with than fit the reserve.
         """
-        tenant = flow.tenant
-        if self._is_below_its_share(tenant, flow.head.sequences if sequences is None else sequences):
+        if self._is_within_its_share(entry.flow.tenant, entry.sequences):
             return True
-        kept = min(self._kept.sequences(now) - tenant.kept, self.capacity.sequences - self._open_sequences)
-        return tenant.prefilling < self._pace and self._outside() + kept < self._open_sequences
+        kept = min(self._kept.sequences(now) - entry.flow.tenant.kept, self.capacity.sequences - self._open_sequences)
+        return self._outside() + kept < self._open_sequences and self._keeps_its_pace(entry)
 
-    def _is_below_its_share(self, tenant: Tenant, sequences: int = 1) -> bool:
-        """With so many more it runs no more than its part of the places outside the reserve, reckoned as if one more tenant of
-        weight 1 were there. So those who run as much as that leave the reserve to others, however many they are.
+    def _keeps_its_pace(self, entry: Entry) -> bool:
+        """It may be under way to its first token beside others of its flow: one for each engine; more while their prompts fill no
+        more than a step, and while they are few beside the sequences, or no more than end in a step: answers so short must begin as
+        fast, or places stand idle.
         """
-        return tenant.use(sequences) * (self._tenants.weight + 1.0) <= self._open_sequences
+        flow = entry.flow
+        if flow.prefilling < self.capacity.engines:
+            return True
+        most = self.capacity.sequences * max(PACE, 1 / max(1.0, flow.tenant.completion.value))
+        return flow.prefilling + 1 <= most and flow.prefill + entry.prefill <= self.capacity.prefill_tokens * STEP
+
+    def _is_within_its_share(self, tenant: Tenant, more: int) -> bool:
+        """With so many more sequences it runs no more than its part of the places outside the reserve, reckoned as if one more
+        tenant of weight 1 were there. So those who run as much as that leave the reserve to others, however many they are.
+        """
+        return tenant.use(more) * (self._tenants.weight + 1.0) <= self._open_sequences
 
     def _start(self, entry: Entry, now: float) -> None:
         flow = entry.flow
@@ -316,10 +333,11 @@ class FairQueue:
             flow.rank()
 
     def _prefill(self, entry: Entry, difference: int) -> None:
-        tenant, before = entry.flow.tenant, entry.prefill > 0
+        flow, before = entry.flow, entry.prefill > 0
         entry.prefill += difference
         self.prefill += difference
-        tenant.prefilling += (entry.prefill > 0) - before
+        flow.prefill += difference
+        flow.prefilling += (entry.prefill > 0) - before
 
     def _settle(self, entry: Entry, difference: float) -> None:
         of = entry.flow.of

@@ -44,9 +44,7 @@ class Class(Lane):
 
 
 class Tenant:
-    """`running` sequences; `prefilling` requests that run, with a prompt that no engine has prefilled yet; `left` and `kept`
-    sequences are kept.py's.
-    """
+    """`running` sequences; `left` and `kept` ones are kept.py's."""
 
     __slots__ = (
         "completion",
@@ -55,7 +53,6 @@ class Tenant:
         "left",
         "left_at",
         "name",
-        "prefilling",
         "present",
         "running",
         "sojourn",
@@ -68,7 +65,7 @@ class Tenant:
         self.weight = 1.0
         self.flows: dict[Priority, Flow] = {}
         self.waiting = Amount()
-        self.running = self.prefilling = self.left = self.kept = 0
+        self.running = self.left = self.kept = 0
         self.present = 0
         self.left_at = -math.inf
         self.completion = Mean(completion)
@@ -81,9 +78,11 @@ class Tenant:
 
 
 class Flow(Lane):
-    """One tenant's requests in one class, first come first served."""
+    """One tenant's requests in one class, first come first served. `prefilling` of them run, with `prefill` prompt tokens that no
+    engine has prefilled yet.
+    """
 
-    __slots__ = ("account", "drain", "entries", "of", "tenant", "waiting")
+    __slots__ = ("account", "drain", "entries", "of", "prefill", "prefilling", "tenant", "waiting")
 
     def __init__(self, tenant: Tenant, of: Class) -> None:
         super().__init__(tenant.weight)
@@ -93,6 +92,7 @@ class Flow(Lane):
         self.waiting = Amount()
         self.account = Account()
         self.drain = DrainRate()
+        self.prefill = self.prefilling = 0
 
     @property
     def head(self) -> Entry:

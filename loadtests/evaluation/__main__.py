@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
         ("judge", "honest traffic and attacks of a part → a table and a JSON file"),
     ):
         one = commands.add_parser(name, help=what)
-        one.add_argument("--seeds", type=int, default=4, help="worlds of honest traffic (default: 4)")
-        one.add_argument("--tenants", type=int, default=25, help="of each family in a world (default: 25)")
+        one.add_argument("--seeds", type=int, default=10, help="worlds of honest traffic (default: 10)")
+        one.add_argument("--tenants", type=int, default=10, help="of each family in a world (default: 10)")
         one.add_argument("--days", type=int, default=3, help="simulated days (default: 3)")
         one.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
         one.add_argument("--out", type=Path)

@@ -18,6 +18,7 @@ def costs_us(count: int = 10_000) -> dict[str, float]:
         "admit, reports, release; nobody waits": _best(lambda: asyncio.run(_passed(count))),
         "refusal": _best(lambda: _refused(count)),
         "queued, its whole way, 1,000 tenants waiting": _best(lambda: _queued(count, tenants=1000)),
+        "queued, its whole way, 10,000 tenants waiting": _best(lambda: _queued(count, tenants=10_000)),
     }
 
 
@@ -49,8 +50,8 @@ def _refused(count: int) -> float:
 
 
 def _queued(count: int, tenants: int) -> float:
-    queue = FairQueue(Policy(max_requests=AMPLE, max_tokens=AMPLE, reserve=0), Capacity(0, 0))
-    for number in range(5 * tenants):
+    queue = FairQueue(Policy(max_requests=AMPLE, max_tokens=AMPLE), Capacity(0, 0))
+    for number in range(2 * tenants):
         queue.offer(Ticket(f"t{number % tenants}", f"k{number % tenants}", 100, 100), 0.0)
     queue.set_capacity(Capacity(8, AMPLE))
     running = queue.take(0.0)

@@ -125,6 +125,9 @@ class Queue(RuleBasedStateMachine):
         assert queue.sequences == sum(entry.sequences for entry in self.running)
         assert queue._passed == sum(entry.sequences for entry in self.running if entry.passed)
         assert queue.prefill == sum(entry.prefill for entry in self.running)
+        for flow in {entry.flow for entry in self.running + self.ended}:
+            assert flow.prefill == sum(entry.prefill for entry in self.running if entry.flow is flow)
+            assert flow.prefilling == sum(entry.prefill > 0 for entry in self.running if entry.flow is flow)
         assert queue.running.requests == len(self.running)
         assert queue.waiting.requests == len(self.waiting)
         assert queue.waiting.tokens == sum(entry.work for entry in self.waiting)
@@ -148,7 +151,7 @@ class Queue(RuleBasedStateMachine):
         taken = self.queue.sequences + kept
         open_sequences = taken + min(widest, self.places) <= capacity.sequences * (1 - POLICY.reserve)
         open_prefill = self.queue.prefill < capacity.prefill_tokens * (1 - POLICY.reserve)
-        free_to_start = [entry for entry in self.waiting if not entry.flow.tenant.prefilling]
+        free_to_start = [entry for entry in self.waiting if not entry.flow.prefilling]
         assert not (free_to_start and open_sequences and open_prefill)
 
     def teardown(self) -> None:

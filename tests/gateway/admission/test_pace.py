@@ -19,18 +19,24 @@ SHARE = 32
 """Of one of two tenants."""
 
 
-def ticket(tenant: str) -> Ticket:
-    return Ticket(tenant, tenant, 100, 100)
+def ticket(tenant: str, prompt: int = 100) -> Ticket:
+    return Ticket(tenant, tenant, prompt, 100)
 
 
-def flooded(engines: int = 1, company: bool = True) -> tuple[FairQueue, list[Entry]]:
-    """All that a flood may start at once runs, perhaps just after another tenant's request ended."""
-    fair = FairQueue(Policy(reserve=0.0, tenant_share=0.9), Capacity(SEQUENCES, 10**9, engines))
+def flooded(
+    engines: int = 1, company: bool = True, prompt: int = 100, answers: int = 100, prefill: int = 10**9
+) -> tuple[FairQueue, list[Entry]]:
+    """All that a flood may start at once runs, perhaps just after another tenant's request ended. Its answers are known by then."""
+    fair = FairQueue(Policy(reserve=0.0, tenant_share=0.9), Capacity(SEQUENCES, prefill, engines))
+    for _ in range(200):
+        known = fair.offer(ticket("flood"), -RECENT_S)
+        assert isinstance(known, Entry)
+        fair.leave(known, -RECENT_S, answers)
     if company:
         other = fair.offer(ticket("other"), 0.0)
         assert isinstance(other, Entry)
         fair.leave(other, 0.0, 10)
-    offered = [fair.offer(ticket("flood"), 0.0) for _ in range(200)]
+    offered = [fair.offer(ticket("flood", prompt), 0.0) for _ in range(200)]
     return fair, [entry for entry in offered if isinstance(entry, Entry)]
 
 
@@ -59,6 +65,40 @@ def test_each_engine_may_have_a_prompt_of_it() -> None:
     fair, entries = flooded(engines=8)
     prefill(fair, entries)
     assert started(fair, 0.1) == 8
+
+
+def test_answers_so_short_that_places_would_stand_idle_begin_as_fast_as_they_end() -> None:
+    fair, entries = flooded(answers=3)
+    prefill(fair, entries)
+    assert started(fair, 0.1) == SEQUENCES // 3
+
+
+def test_but_no_faster_than_their_prompts_fill_a_step() -> None:
+    """An eighth of 8,000 tokens; ten prompts of 100."""
+    fair, entries = flooded(answers=3, prefill=8000)
+    prefill(fair, entries)
+    assert started(fair, 0.1) == 10
+
+
+@pytest.mark.parametrize(("prompt", "engines", "at_once"), [(450, 1, 2), (1500, 1, 1), (1500, 3, 3)])
+def test_long_prompts_stand_before_nobody_elses_by_more_than_a_step(prompt: int, engines: int, at_once: int) -> None:
+    fair, entries = flooded(engines, prompt=prompt, prefill=8000)
+    prefill(fair, entries)
+    while fair.sequences < SHARE:
+        assert started(fair, 0.0)
+        prefill(fair, [entry for entry in entries if entry.state is State.RUNNING])
+    assert started(fair, 0.1) == at_once
+
+
+def test_a_tenants_own_batch_prompts_do_not_hold_back_its_interactive_ones() -> None:
+    fair = FairQueue(Policy(), Capacity(20, 10**9))
+    fair.offer(ticket("other"), 0.0)
+    for _ in range(12):
+        fair.offer(ticket("tenant")._replace(priority=Priority.BATCH), 0.0)
+    assert fair.take(0.0) is None
+    assert fair.sequences < 16
+    interactive = fair.offer(ticket("tenant")._replace(priority=Priority.INTERACTIVE), 0.0)
+    assert fair.take(0.0) is interactive
 
 
 def test_alone_it_starts_as_many_as_there_is_room_for() -> None:
@@ -218,7 +258,6 @@ def test_nobody_waits_for_nothing(sequences: int, engines: int, reserve: float, 
         below = within_their_share(entries, places)
         assert fair.sequences >= sequences or not any(entry.flow.tenant.name in below for entry in waiting(entries))
         pending = [entry for entry in entries if entry.state is State.RUNNING and entry.prefill]
-        assert sum(tenant.prefilling for tenant in {entry.flow.tenant for entry in entries}) == len(pending)
         if waiting(entries) and fair.sequences < places and not pending:
             assert (then := fair.next_free(now)) is not None
             assert now < then <= now + KEPT_S
