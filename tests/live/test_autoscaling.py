@@ -36,7 +36,7 @@ SCALING = {
 }
 DEADLINE_MS = "200000"
 """To the last token: the default is a minute, which an engine with a quarter of a core may not keep."""
-ASKED_S, UP_S, HELD_S, LET_GO_S = 30.0, 150.0, 22.0, 60.0
+ASKED_S, UP_S, HELD_S, LET_GO_S = 30.0, 150.0, 14.0, 60.0
 """Both engines are watched for longer than the window remembers the queue: only their own work holds them then."""
 
 
@@ -79,10 +79,12 @@ async def under(streams: int, running: Sluice, key: str) -> AsyncIterator[list[A
 
 
 async def until_asked(watch: Watch, scaled: Sluice, target: int) -> int:
-    """Until so many engines are wanted; the most requests that the one engine had meanwhile."""
+    """Until so many engines are wanted and the gateway's queue has been full, whichever a look shows first; the most requests that
+    the one engine had meanwhile.
+    """
     most = 0
-    while not watch.looks or watch.looks[-1].target != target:
-        assert not watch.looks or watch.looks[-1].at < ASKED_S, f"not scaled up: {watch.looks[-1]}, {watch.record}"
+    while not (watch.looks and watch.looks[-1].target == target and max(look.waiting for look in watch.looks) >= SLOTS):
+        assert not watch.looks or watch.looks[-1].at < ASKED_S, f"not scaled up: {watch.looks}, {watch.record}"
         engines = (await asyncio.to_thread(scaled.model_status, MODEL))["engines"]
         most = max([most, *(engine["requests"] for engine in engines)])
         await asyncio.sleep(0.3)
@@ -98,8 +100,7 @@ async def test_a_full_gateway_queue_adds_an_engine_and_engines_at_work_are_kept(
         async with under(STEADY, scaled, key) as steady:
             async with under(MORE, scaled, key) as more:
                 most = await until_asked(watch, scaled, 2)
-                assert max(look.waiting for look in watch.looks) >= SLOTS, "the gateway's queue was full"
-                assert most <= SLOTS, "the engine's own was not"
+                assert most <= SLOTS, "the engine's own queue was not full"
                 change = watch.record["changes"][-1]
                 assert (change["from"], change["to"]) == (1, 2), change
                 kinds = {reason.partition(":")[0] for reason in change["reasons"]}
