@@ -26,6 +26,18 @@ class Record:
         self._given: dict[str, Counter[str]] = {}
         self._written_at = 0.0
 
+    @property
+    def is_first(self) -> bool:
+        """Nothing was ever written of this model."""
+        return not self._file.exists()
+
+    def measured_startup_s(self) -> float | None:
+        """As an earlier policy of this model wrote it down; None: it had measured none, or it cannot be read."""
+        try:
+            return float(json.loads(self._file.read_text())["measured_startup_s"]) or None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def changed(self, now: float, was: int, to: int, reasons: Sequence[str]) -> None:
         """Written down with the next `note`."""
         direction = "up" if to > was else "down"
@@ -52,6 +64,7 @@ class Record:
             "needed": round(decision.needed, 3),
             "backlog_s": round(decision.backlog_s, 3),
             "startup_s": round(decision.startup_s, 3),
+            "measured_startup_s": decision.state.startup_s,
             "reasons": list(decision.reasons),
             "decisions": self._counts,
             "reasons_given": self._given,

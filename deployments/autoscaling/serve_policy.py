@@ -34,7 +34,7 @@ log = logging.getLogger("ray.serve")
 
 class ServePolicy:
     """One for each deployment, made anew when its settings change or the controller restarts: nothing is scaled down then until the
-    stabilization window has been watched again.
+    stabilization window has been watched again. How long a start takes is known from the record of the one before.
     """
 
     def __init__(
@@ -59,15 +59,17 @@ class ServePolicy:
         told = ctx.raw_metrics or {}
         engines, queues = measurements.read(told, self._freshness.newest(told, now))
         waiting = [queue.waiting for queue in queues.values()]
-        came = self._arrivals.total({name: queue.came for name, queue in queues.items()})
+        came = {name: queue.came for name, queue in queues.items()}
         seen = Observation(
             engines=tuple(engines),
             target=ctx.target_num_replicas,
             queue_requests=round(sum(queue.requests for queue in queues.values())),
             queue=Work(sum(work.prompt for work in waiting), sum(work.completion for work in waiting)),
             oldest_s=max((queue.oldest_s for queue in queues.values()), default=0.0),
-            arrived=came if queues or not ctx.target_num_replicas else None,
+            arrived=self._arrivals.total(came, now) if came or not ctx.target_num_replicas else None,
         )
+        if self._state.at is None:
+            self._state = self._begin(seen, now)
         if self._state.target == 0 < seen.target:
             self._tell(date, 0, seen.target, (WOKEN,))
         decision = decide(seen, self._state, now, self._config)
@@ -77,6 +79,11 @@ class ServePolicy:
             self._tell(date, seen.target, decision.target, decision.reasons)
         self._record.note(date, seen, decision)
         return decision.target, {}
+
+    def _begin(self, seen: Observation, now: float) -> State:
+        """Of a model that was never scaled before, Serve is starting the first replicas: they show how long that takes."""
+        missing = max(0, seen.target - seen.ready) if self._record.is_first else 0
+        return State(startup_s=self._record.measured_startup_s(), ready=seen.ready, starts=(now,) * missing)
 
     def _warn(self, startup_s: float) -> None:
         kept_s = self._config.stabilization_s
@@ -91,20 +98,31 @@ class ServePolicy:
 
 
 class Arrivals:
-    """All work that came to all gateways, though they come and go: what one had seen before it was heard of does not count."""
+    """All work that came to all gateways, though they come and go: what one had seen before it was heard of does not count.
+
+    The policy divides growth by the seconds since anybody told anything. What one gateway tells after it was silent for longer, as
+    when it has just found the engine that woke, came in all of its silence: it counts for as much as came in those seconds of it.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, Work] = {}
+        self._known: dict[str, tuple[Work, float]] = {}
         self._total = Work()
+        self._at = -math.inf
 
-    def total(self, came: dict[str, Work]) -> Work:
+    def total(self, came: dict[str, Work], now: float) -> Work:
+        """Nothing came: everything sleeps, and no gateway has anything to tell. `now` in seconds, and later each time."""
+        passed, self._at = now - self._at, now
+        if not came:
+            self._known = {gateway: (work, now) for gateway, (work, _) in self._known.items()}
         for gateway, work in came.items():
-            before = self._known.get(gateway, work)
-            self._known[gateway] = work
-            self._total = Work(
-                self._total.prompt + max(0.0, work.prompt - before.prompt),
-                self._total.completion + max(0.0, work.completion - before.completion),
-            )
+            if gateway in self._known:
+                before, at = self._known[gateway]
+                share = passed / (now - at)
+                self._total = Work(
+                    self._total.prompt + share * max(0.0, work.prompt - before.prompt),
+                    self._total.completion + share * max(0.0, work.completion - before.completion),
+                )
+            self._known[gateway] = (work, now)
         return self._total
 
 

@@ -1,5 +1,6 @@
 """The file of each model: its own, whatever its name, and gone once nobody scales the model."""
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from deployments.autoscaling.observation import Decision, EngineReading, Observation, State
@@ -48,3 +49,11 @@ def test_of_a_model_that_is_not_scaled_any_more_nothing_is_told(tmp_path):
     keep(tmp_path, ["org/scaled", "never asked for"])
     assert list(scaling_metrics.read(tmp_path)) == ["org/scaled"]
     keep(tmp_path / "not there", [])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"measured_startup_s": null}', '{"measured_startup_s": "soon"}'])
+def test_a_file_that_tells_no_start_is_still_one(content, tmp_path):
+    record = Record(str(tmp_path), "m")
+    assert (record.is_first, record.measured_startup_s()) == (True, None)
+    (tmp_path / "m.json").write_text(content)
+    assert (record.is_first, record.measured_startup_s()) == (False, None)

@@ -115,10 +115,18 @@ def test_an_engine_whose_host_has_another_time_counts_as_long_as_it_tells_someth
 
 def test_arrivals_only_grow_whichever_gateways_come_and_go():
     arrivals = Arrivals()
-    assert arrivals.total({"g1": Work(1000.0, 1000.0)}) == Work(0.0, 0.0), "what came before nobody looked"
-    assert arrivals.total({"g1": Work(1100.0, 1000.0)}) == Work(100.0, 0.0)
-    assert arrivals.total({}) == Work(100.0, 0.0)
-    assert arrivals.total({"g1": Work(1150.0, 1000.0), "g2": Work(7.0, 7.0)}) == Work(150.0, 0.0)
+    assert arrivals.total({"g1": Work(1000.0, 1000.0)}, 1.0) == Work(0.0, 0.0), "what came before nobody looked"
+    assert arrivals.total({"g1": Work(1100.0, 1000.0)}, 2.0) == Work(100.0, 0.0)
+    assert arrivals.total({}, 3.0) == Work(100.0, 0.0)
+    assert arrivals.total({"g1": Work(1150.0, 1000.0), "g2": Work(7.0, 7.0)}, 4.0) == Work(150.0, 0.0)
+
+
+def test_what_a_gateway_tells_after_a_silence_came_in_all_of_it_and_while_all_sleep_nobody_is_silent():
+    arrivals = Arrivals()
+    arrivals.total({"g1": Work(0.0, 0.0), "g2": Work(0.0, 0.0)}, 10.0)
+    assert arrivals.total({}, 1000.0) == Work(0.0, 0.0)
+    assert arrivals.total({"g1": Work(60.0, 0.0)}, 1060.0) == Work(60.0, 0.0)
+    assert arrivals.total({"g1": Work(61.0, 0.0), "g2": Work(122.0, 0.0)}, 1061.0) == Work(63.0, 0.0)
 
 
 def context(given: AutoscalingConfig, held: dict, ready: int, target: int, now: float, requests: float = 0.0):
@@ -207,17 +215,17 @@ def test_down_to_zero_and_up_by_the_call_that_waits_which_is_told_too(served, ca
     assert told["decisions"] == {"up": 1, "down": 1}
 
 
-@pytest.mark.parametrize("load", [0.3, 0.5])
-def test_what_came_while_no_engine_told_anything_came_in_all_of_that_time(load, tmp_path):
-    """A minute of one engine's work or less waits when the first one serves: that is no load of a minute's work a second."""
-    made = config(tmp_path, min_replicas=0, max_replicas=32, startup_s=60, idle_s=5)
-    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+def woken(folder, load: float, *, work_there: float, told_first: tuple[str, ...]) -> int:
+    """Replicas asked for once a model has told of a minute's work that waited for it to wake: of `told_first` a turn before all."""
+    made = config(folder, min_replicas=0, max_replicas=32, startup_s=60, idle_s=5)
+    policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(folder), clock=lambda: now)
     now, came, target = 1000.0, 0.0, 1
 
-    def ask(waiting: float, use: float, *, told: bool = True) -> int:
-        queue_ = wire.Queue("g", 30 if waiting else 0, 60.0 if waiting else 0.0, 0.0, waiting, 0.0, came)
-        numbers = measurements.measurements(outlet(queue_, requests=int(10 * use)), 64) | {"engine.use": use}
-        held = samples(a=[(now, numbers)]) if told else {}
+    def ask(waiting: float, use: float, gateways: tuple[str, ...] = ("g1", "g2")) -> int:
+        requests, oldest_s = (15, 60.0) if waiting else (0, 0.0)
+        queues = [wire.Queue(name, requests, oldest_s, 0.0, waiting / 2, 0.0, came / 2) for name in gateways]
+        numbers = measurements.measurements(outlet(*queues, requests=int(10 * use)), 64) | {"engine.use": use}
+        held = samples(a=[(now, numbers)]) if gateways else {}
         return policy(SimpleNamespace(current_time=now, raw_metrics=held, target_num_replicas=target))[0]
 
     for _ in range(200):
@@ -227,11 +235,43 @@ def test_what_came_while_no_engine_told_anything_came_in_all_of_that_time(load, 
         now += 1
         target = ask(0.0, 0.0)
     now += 1
-    assert ask(0.0, 0.0, told=False) == 0
+    assert ask(0.0, 0.0, ()) == 0
     now, came, target = now + 60, came + 60 * load / 0.01, 1
-    assert ask(0.0, 0.0, told=False) == 1, "it is there, and has told nothing"
-    now += 1
-    assert ask(60 * load / 0.01, 0.0) == 1
+    assert ask(0.0, 0.0, ()) == 1, "it is there, and has told nothing"
+    for gateways in (told_first, ("g1", "g2")):
+        now += 1
+        target = ask(60 * load / 0.01, work_there, gateways)
+    return target
+
+
+@pytest.mark.parametrize("told_first", [("g1", "g2"), ("g1",)], ids=["together", "one after the other"])
+@pytest.mark.parametrize(("load", "use", "needed"), [(0.3, 0.0, 1), (0.5, 0.0, 1), (0.8, 1.0, 2)])
+def test_what_came_while_no_engine_told_anything_came_in_all_of_that_time(load, use, needed, told_first, tmp_path):
+    """A minute of one engine's work or less waits when the first one serves: that is no load of a minute's work a second."""
+    assert woken(tmp_path, load, work_there=use, told_first=told_first) == needed
+
+
+def test_a_start_once_measured_is_known_to_the_next_policy_and_the_first_is_measured(tmp_path):
+    made = config(tmp_path, startup_s=None, min_replicas=2)
+
+    def look(policy: ServePolicy, second: int, *engines: str) -> float:
+        nonlocal now
+        now += 1
+        told = {name: [(now, measurements.measurements(outlet(queue("g", 0, 1.0)), 64))] for name in engines}
+        policy(SimpleNamespace(current_time=now, raw_metrics=samples(**told), target_num_replicas=2))
+        return json.loads((tmp_path / "demo.json").read_text())["startup_s"]
+
+    now = 1000.0
+    for begun in range(2):
+        policy = ServePolicy("demo", made.models[0].autoscaling.model_dump(), str(tmp_path), clock=lambda: now)
+        for second in range(0 if begun else 180):
+            assert look(policy, second) == 60
+        looks = [look(policy, second) for second in range(3)] if begun else []
+        looks += [look(policy, second, "a", "b") for second in range(3)]
+        assert looks[-1] == pytest.approx(180, abs=1), (
+            "also where its engines are there and are heard of a moment later"
+        )
+        assert set(looks) == {looks[-1]} or not begun
 
 
 def test_a_wall_clock_that_is_set_back_keeps_nothing_from_being_added(tmp_path):
