@@ -65,7 +65,7 @@ def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> 
             "model", "engine", "state", "format", "requests", "of them from here", "prompt tokens queued", box=None
         )
         for model in gateway["models"]:
-            console.print(f"  {model['name']}: {queue_line(model['admission'])}")
+            console.print(f"  {model['name']}: {queue_line(model['admission'], waking=model.get('waking', False))}")
             if (scaling := gateway["autoscaling"].get(model["name"])) is not None:
                 console.print(f"  {model['name']}: {scaling_line(scaling)}")
             for engine in model["engines"]:
@@ -87,9 +87,11 @@ def limits_line(limits: dict[str, Any]) -> str:
     return f"{store}; {limits['open_reservations']} requests hold tokens{by_address}"
 
 
-def queue_line(admission: dict[str, Any]) -> str:
-    """One model's waiting queue, as a gateway's status has it."""
+def queue_line(admission: dict[str, Any], *, waking: bool) -> str:
+    """One model's waiting queue, as a gateway's status has it. `waking`: an engine is called for, and none has come."""
     running = f"{admission['running_sequences']} sequences running"
+    if waking:
+        running = "waking, no engine has come yet"
     if not admission["waiting"]:
         return f"{running}, nobody waits"
     by_class = ", ".join(
@@ -102,13 +104,14 @@ def queue_line(admission: dict[str, Any]) -> str:
 
 
 def scaling_line(record: dict[str, Any]) -> str:
-    """What the autoscaling policy wants of one model, and why it changed its mind last."""
+    """What the autoscaling policy wants of one model and why, and why it changed its mind last."""
     line = f"{record['ready']} replicas of {record['target']} wanted, {record['needed']:.2f} needed"
+    line += f": {'; '.join(record['reasons'])}"
     if not record["changes"]:
         return line
     last = record["changes"][-1]
     when = time.strftime("%H:%M:%S", time.localtime(last["at"]))
-    return f"{line}; {last['from']} -> {last['to']} at {when}: {'; '.join(last['reasons'])}"
+    return f"{line}. Last change: {last['from']} -> {last['to']} at {when}: {'; '.join(last['reasons'])}"
 
 
 def reload(config: Config, timeout_s: float, console: Console) -> int:

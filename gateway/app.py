@@ -255,6 +255,7 @@ class GatewayApp:
                     "admission": _admission_status(front.admission),
                     "engines": [_engine_status(channel) for channel in front.pool.roster.channels],
                     "refused": front.pool.roster.refused,
+                    "waking": front.alarm is not None and front.alarm.ringing,
                     "failover": _failover_status(front.pool.failover),
                 }
                 for front in self._fronts

@@ -29,6 +29,11 @@ class Alarm:
         if self._asleep() and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._hold(), name=f"wake-{self._model}")
 
+    @property
+    def ringing(self) -> bool:
+        """Whether an engine is being called for, and none has come."""
+        return self._task is not None and not self._task.done() and self._asleep() and self._wanted()
+
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()

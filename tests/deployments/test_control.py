@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from deployments.control import down, queue_line, status
+from deployments.control import down, queue_line, scaling_line, status
 from deployments.run_state import RunState
 from gateway.config import Config
 
@@ -83,9 +83,22 @@ def test_a_state_that_cannot_be_read_is_no_state(config: Config, content: str):
 
 def test_the_queue_is_told_in_a_line():
     quiet = {"waiting": 0, "running_sequences": 3}
-    assert queue_line(quiet) == "3 sequences running, nobody waits"
+    assert queue_line(quiet, waking=False) == "3 sequences running, nobody waits"
     by_class = {"interactive": {"requests": 0}, "standard": {"requests": 4}, "batch": {"requests": 8}}
     busy = {"waiting": 12, "running_sequences": 64, "waiting_tokens": 3400, "oldest_s": 2.06, "by_class": by_class}
-    assert queue_line(busy) == (
+    assert queue_line(busy, waking=False) == (
         "64 sequences running, 12 wait (4 standard, 8 batch; 3400 tokens of work), the oldest for 2.1 s"
     )
+    assert queue_line(busy, waking=True).startswith("waking, no engine has come yet, 12 wait"), "maybe none ever does"
+
+
+def test_what_holds_a_model_at_its_bound_is_told_beside_its_last_change():
+    held = "max_replicas: 4 would be needed"
+    change = {"at": 0.0, "from": 1, "to": 2, "reasons": ["backlog: 9 s of it", "more: 1"]}
+    record = {"ready": 2, "target": 2, "needed": 3.9, "reasons": ["forecast: work for 3.9", held], "changes": [change]}
+    now, before = scaling_line(record).split(". Last change: ")
+    assert now.startswith("2 replicas of 2 wanted, 3.90 needed: ")
+    assert held in now
+    assert before.startswith("1 -> 2 at ")
+    assert before.endswith(": backlog: 9 s of it; more: 1")
+    assert held in scaling_line(record | {"changes": []})

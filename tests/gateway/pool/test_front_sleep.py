@@ -101,7 +101,9 @@ async def test_requests_wait_for_an_engine_in_order_and_streams_hear_comments(fr
         await soon(lambda: front.backend.admission.status().waiting == len(asking), 5)
     await soon(lambda: front.calls == 1, 5, "one call, however many wait")
     await asyncio.sleep(0.5)
+    assert front.app.status()["models"][0]["waking"] is True
     await front.wake_up()
+    assert front.app.status()["models"][0]["waking"] is False
     for _ in range(4):
         await answer(front)
     texts = await asyncio.gather(*asking)
