@@ -256,6 +256,13 @@ AUTOSCALING = Board(
                     f"max by (model, direction) (increase(sluice_autoscaling_decisions_total{OF}[1h]))",
                     "{{model}} {{direction}}",
                 ),
+                one(
+                    "Reasons",
+                    "short",
+                    f"max by (model, direction, reason) (rate(sluice_autoscaling_reasons_total{OF}{RATE}))",
+                    "{{model}} {{direction}} {{reason}}",
+                    "Decisions a second that each kind of reason was given for; direction `none` changes nothing.",
+                ),
             ),
         ),
         (
