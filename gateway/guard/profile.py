@@ -32,7 +32,7 @@ COUNTERS: Final = tuple(
     replayed edits twins gaps log_gaps log_gaps2""".split()
 )
 COUNTED: Final = COUNTERS.index("shingles") + 1
-"""So many are counted for every request, in this order, in `take`."""
+"""So many are counted for every answered request, in this order, in `take`."""
 _AT: Final = {name: place for place, name in enumerate(COUNTERS)}
 REFUSED: Final = [_AT[name] for name in ("requests", "refused", "probing")]
 GAPS: Final = slice(_AT["gaps"], _AT["gaps"] + 3)
