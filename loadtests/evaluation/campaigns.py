@@ -91,8 +91,9 @@ def drip(plan: Plan, seed: int, player: Player) -> Row:
     found = statistics.found((day for day in early if day.harvested), Level.STRIP)
     unfound = found.of - found.hits
     first = min((day.day for day in days if day.level >= Level.STRIP), default=plan.days)
+    when = f"the first on day {first + 1}" if first < plan.days else "none later either"
     measure = (
-        f"{found.hits} of {found.of} keys found in the first quarter of {plan.days} days, the first on day {first + 1}; "
+        f"{found.hits} of {found.of} keys found in the first quarter of {plan.days} days, {when}; "
         f"{plan.per_day} requests a key and day"
     )
     return _row(
