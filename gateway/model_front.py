@@ -93,8 +93,11 @@ class ModelFront:
             self.alarm.ring()
 
     def _widest(self, engine: EngineChannel) -> int:
-        """As many sequences as one engine runs without its reserve: that stays so, whatever engines there are."""
-        return int(engine.card.max_num_seqs * (1 - self._settings.admission.reserve) + ROUNDING)
+        """As many sequences as this gateway's part of one engine runs without its reserve: that stays so, whatever engines there
+        are and whatever other gateways have on them.
+        """
+        part = engine.card.max_num_seqs / self._settings.replicas
+        return max(1, int(part * (1 - self._settings.admission.reserve) + ROUNDING))
 
     def on_engines(self, cards: list[EngineCard]) -> None:
         self.pool.roster.set_members(cards)

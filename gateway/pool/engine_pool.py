@@ -294,6 +294,8 @@ class EnginePool:
         if output.prefill_stats is not None:
             cached = output.prefill_stats.num_cached_tokens
             self._chooser.began(flight, cached)
+            # The Responses route would tell it, and with it what a tenant's other users have asked.
+            output.prefill_stats = None
         if flight.leg is not None:
             flight.leg.began(at, now, cached)
 

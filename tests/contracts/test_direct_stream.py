@@ -74,7 +74,7 @@ async def backend() -> AsyncIterator[Any]:
         spec = FrontSpec("sluice-demo", served.path, tool_parser="hermes")
         front_end = await vllm_seam.open_front_end(pool, spec.flags(core.max_model_len))
         backend = ModelBackend(
-            "sluice-demo", pool, front_end, Admission(FairQueue(Policy(), Capacity(64, 1 << 20))), "v"
+            "sluice-demo", pool, front_end, Admission(FairQueue(Policy(), Capacity(64, 1 << 20))), "v", "f"
         )
         vars(backend)["outlet"] = outlet
         yield backend

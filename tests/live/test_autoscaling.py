@@ -1,5 +1,5 @@
 """What Serve cannot see decides: a full queue at the gateway adds an engine, and engines at work are kept. Serve itself counts no
-request of either, since streams come over the engines' own sockets.
+request of either, since streams come over the engines' own sockets. And a model without any engine wakes for those who ask it.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ import yaml
 
 from loadtests.scaling.course import cores
 from loadtests.scaling.share import Shares
-from loadtests.scaling.watch import Answer, Watch, stream
+from loadtests.scaling.watch import Answer, Watch, send, stream
 from loadtests.simulation.scaling.arrivals import Arrival
-from tests.live.harness import Sluice
+from tests.live.harness import Sluice, model
 from tests.live.harness import sluice as command
 
 pytestmark = [pytest.mark.destructive(order=6), pytest.mark.slow, pytest.mark.timeout(400)]
@@ -34,17 +34,25 @@ SCALING = {
     "down_cooldown_s": 1.0,
     "panic_s": 600.0,
 }
+SLEEPER = "sluice-demo-asleep"
+ASLEEP = {"min_replicas": 0, "max_replicas": 1, "idle_s": 3.0}
+WAKE_S, SLEEP_S = 120.0, 45.0
+"""Bounds of the last first token from no engine, and of going to sleep after the last answer, on a machine that is busy."""
 DEADLINE_MS = "200000"
 """To the last token: the default is a minute, which an engine with a quarter of a core may not keep."""
 ASKED_S, UP_S, HELD_S, LET_GO_S = 30.0, 150.0, 14.0, 60.0
 """Both engines are watched for longer than the window remembers the queue: only their own work holds them then."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scaled(sluice: Sluice) -> Sluice:
-    """The shared Sluice, one of whose models may have two engines from now on. It has a range already: its engine runs on."""
-    (model,) = (one for one in sluice.config["models"] if one["name"] == MODEL)
-    model["autoscaling"] = SCALING
+    """The shared Sluice, one of whose models may have two engines from now on. It has a range already: its engine runs on. Another
+    model comes, which sleeps.
+    """
+    (busy,) = (one for one in sluice.config["models"] if one["name"] == MODEL)
+    busy["autoscaling"] = SCALING
+    sleeper = model(SLEEPER, "demo:int8", "int8-w8a8", max_num_seqs=1) | {"autoscaling": ASLEEP}
+    sluice.config["models"].append(sleeper)
     sluice.file.write_text(yaml.safe_dump(sluice.config))
     done = command("reload", "-c", sluice.file, "--timeout", 100)
     assert (done.returncode, done.stdout.strip()) == (0, "reloaded"), done.stdout + sluice.log[-3000:]
@@ -117,3 +125,29 @@ async def test_a_full_gateway_queue_adds_an_engine_and_engines_at_work_are_kept(
     assert len(busy) >= 3
     assert {look.target for look in busy} == {2}, "both are at work, and wanted"
     assert sum(look.waiting for look in busy) <= len(busy), "though nobody waits at the gateway"
+
+
+async def test_a_model_without_engines_wakes_for_those_who_wait_in_their_order_and_sleeps_again(
+    scaled: Sluice, key: str
+) -> None:
+    watch = Watch(scaled.management, SLEEPER, lambda _pids: None)
+    watching = asyncio.create_task(watch.run())
+    try:
+        await watch.until(0, 10.0)
+        asking = asyncio.create_task(send(scaled.url, key, SLEEPER, [Arrival(0.3 * n, 1, 16) for n in range(3)]))
+        await asyncio.sleep(2.0)
+        assert (await asyncio.to_thread(scaled.model_status, SLEEPER))["waking"] is True
+        answers = await asking
+        scaled.tree()
+        await watch.until(0, SLEEP_S)
+    finally:
+        watching.cancel()
+    assert [answer.problem for answer in answers if answer.problem] == []
+    begun = [answer.sent + answer.ttft_s for answer in answers]
+    assert begun == sorted(begun), "one after another, as they came"
+    assert begun[-1] < WAKE_S
+    assert all(answer.comments for answer in answers), "streams that wait hear comments"
+    kinds = [
+        (change["from"], change["to"], change["reasons"][-1].partition(":")[0]) for change in watch.record["changes"]
+    ]
+    assert kinds == [(0, 1, "woken"), (1, 0, "idle")]

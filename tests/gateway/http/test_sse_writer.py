@@ -106,15 +106,16 @@ async def test_what_the_connection_raises_reaches_whoever_waits_not_whoever_writ
 
 
 class Slow:
-    """Takes a message each `pause_s` seconds."""
+    """Takes a byte each `byte_s` seconds."""
 
-    def __init__(self, pause_s: float) -> None:
-        self.pause_s = pause_s
+    def __init__(self, byte_s: float) -> None:
+        self.byte_s = byte_s
         self.sent: list[bytes] = []
 
     async def send(self, message: Any) -> None:
-        await asyncio.sleep(self.pause_s)
-        self.sent.append(message.get("body", b""))
+        body = message.get("body", b"")
+        await asyncio.sleep(self.byte_s * max(1, len(body)))
+        self.sent.append(body)
 
 
 TAIL = [
@@ -137,7 +138,7 @@ async def test_a_client_that_reads_slowly_gets_all_of_a_long_tail(monkeypatch: p
     """However long it takes: only one that takes nothing is given up."""
     monkeypatch.setattr(stall, "STALL_S", 0.4)
     monkeypatch.setattr(sse_writer, "PIECE", 4)
-    client = Slow(0.05)
+    client = Slow(0.0125)
     writer = SseWriter(Reply(client.send, "r"))
     writer.write(b"head")
     for piece in TAIL:

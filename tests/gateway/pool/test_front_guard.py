@@ -1,6 +1,7 @@
 """The guard at a real gateway's door, over HTTP: what is refused, what is taken out, what an operator sees and can undo."""
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -136,6 +137,19 @@ async def test_logprobs_with_what_chooses_tokens_reach_no_engine(
 async def test_a_trusted_tenant_may_have_both(front: Guarded) -> None:
     async with front.client(front.friend_key) as friend:
         assert (await front.ask(CHAT, friend, **LOGIT_BIAS)).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_was_cached_of_a_prompt_is_told_to_nobody(
+    front: Guarded, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    core, cached = front.engine.core, iter([32])
+    say = core.say
+    monkeypatch.setattr(core, "say", lambda *names, **more: say(*names, cached=next(cached, None), **more))
+    reply = await front.ask(RESPONSES, top_logprobs=None, include=None, stream=stream)
+    assert next(cached, None) is None
+    assert reply.status_code == 200
+    assert set(re.findall(r'"\w*cached?_\w+":\[?(\d*)', reply.text)) <= {"", "0"}
 
 
 async def test_a_leak_budget_is_charged_settled_shown_and_once_spent_refuses(front: Guarded) -> None:
