@@ -77,7 +77,8 @@ class Orders(NamedTuple):
     """What is kept of a system prompt: the same one comes again and again."""
 
     template: int | None = None
-    hit: Hit = Hit.NONE
+    instruction: bool = False
+    asking: Hit = Hit.NONE
 
 
 NO_ORDERS: Final = Orders()
@@ -135,14 +136,12 @@ class Marker:
                     embedding=embeddings[number],
                     simhash=simhash,
                     topic=simhash >> (DIMENSIONS - TOPIC_BITS),
-                    instruction=any(Hit.INSTRUCTION in hit for hit in (news, said, *(each.hit for each in one.orders))),
+                    instruction=Hit.INSTRUCTION in news | said or any(each.instruction for each in one.orders),
                     reasoning=Hit.REASONING in said,
                     probing=Hit.PROBING in said,
                     # The same system prompt may well say "step by step" in every request: whether it is new is for others to say.
                     orders=tuple(
-                        (each.template, each.hit)
-                        for each in one.orders
-                        if each.template is not None and each.hit & ASKING
+                        (each.template, each.asking) for each in one.orders if each.asking and each.template is not None
                     ),
                     turns=sum(role == "user" for role, _ in each.messages),
                     asked=one.asked,
@@ -231,7 +230,7 @@ class Marker:
             orders = self._orders.get(template)
             if orders is None:
                 hit = self._lexicon.hits(same, words.bounds)[0]
-                orders = Orders(template if len(same) else None, hit)
+                orders = Orders(template if len(same) else None, Hit.INSTRUCTION in hit, hit & ASKING)
             else:
                 new = ""
             if learn:
