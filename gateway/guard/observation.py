@@ -70,7 +70,7 @@ def token_ids(prompt: Sequence[int], decode: Callable[[Sequence[int]], str]) -> 
     kept: list[int] = []
     for piece in _pieces(len(prompt)):
         kept += prompt[piece]
-    return TokenIds(kept, _number(msgspec.json.encode(prompt)), decode)
+    return TokenIds(kept, _number(msgspec.msgpack.encode(prompt)), decode)
 
 
 def read(seen: Observation) -> Observation:
