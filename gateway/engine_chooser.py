@@ -73,8 +73,15 @@ class EngineChooser:
     def ended(self, flight: Flight) -> None:
         self._completion += WEIGHT * (len(flight.tokens) - self._completion)
 
+    def weighed(self, channel: EngineChannel) -> None:
+        """What this gateway has there, or what others have, is more or less than it was."""
+        if (replica := self._replicas.get(channel)) is not None:
+            replica.requests = channel.requests + replica.others_requests
+            replica.prefill_tokens = channel.prefill_tokens + replica.others_prefill_tokens
+            replica.decode_tokens = self._completion / 2 * replica.requests
+
     def reported(self, channel: EngineChannel, peers: Sequence[EngineChannel], now: float) -> None:
-        """What changes with an engine's reports alone; what this gateway does to its load is read at the next choice."""
+        """What changes with an engine's reports."""
         replica, others = self._replicas[channel], channel.others
         replica.reported_at = channel.reported_at
         replica.kv_room = (1.0 - channel.load.kv_use) * replica.kv_tokens if replica.kv_tokens else math.inf
@@ -83,16 +90,9 @@ class EngineChooser:
         usual = [step_s for peer in peers if peer is not channel and (step_s := peer.pace.step_s(now)) is not None]
         slowness = pace / median(usual) if pace and usual else 1.0
         replica.slowness = slowness if slowness > UNREMARKABLE else 1.0
-        channel.moved = True
+        self.weighed(channel)
 
     def _snapshot(self, channels: Sequence[EngineChannel]) -> list[Replica]:
         if channels != self._offered:
             self._offered, self._views = channels, [self._replicas[channel] for channel in channels]
-        for place, channel in enumerate(channels):
-            if channel.moved:
-                replica = self._views[place]
-                replica.requests = requests = channel.requests + replica.others_requests
-                replica.prefill_tokens = channel.prefill_tokens + replica.others_prefill_tokens
-                replica.decode_tokens = self._completion / 2 * requests
-                channel.moved = False
         return self._views

@@ -60,6 +60,7 @@ class ChannelSink(Protocol):
     def on_up(self, channel: "EngineChannel") -> None: ...
     def on_lost(self, channel: "EngineChannel", loss: Loss) -> None: ...
     def on_load(self, channel: "EngineChannel") -> None: ...
+    def on_weighed(self, channel: "EngineChannel") -> None: ...
     def queue_for(self, channel: "EngineChannel") -> wire.Queue | None:
         """What this engine is told about the gateway's queue with the next heartbeat."""
 
@@ -70,7 +71,7 @@ class ChannelSink(Protocol):
 class EngineChannel:
     """One connection. `leaving` is the engine's own announcement, `delisted` Serve's: either ends new work, no stream.
     `prompt_tokens` are those of prompts not prefilled yet, whole as the engine counts them; `prefill_tokens` those of them that are
-    not expected in its cache. `moved`: these have changed since the chooser looked.
+    not expected in its cache.
     """
 
     def __init__(self, peer: Peer, card: wire.EngineCard, sink: ChannelSink, stall_s: float) -> None:
@@ -86,7 +87,6 @@ class EngineChannel:
         self.requests = 0
         self.prompt_tokens = 0
         self.prefill_tokens = 0
-        self.moved = True
         self._peer = peer
         self._sink = sink
         self._stall_s = stall_s
@@ -113,7 +113,7 @@ class EngineChannel:
         self.requests += requests
         self.prompt_tokens += prompt_tokens
         self.prefill_tokens += prefill_tokens
-        self.moved = True
+        self._sink.on_weighed(self)
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_connected(), name=f"engine-channel-{self.card.engine_id}")

@@ -202,6 +202,9 @@ class EnginePool:
             if flight.channel is None:
                 self._chore(self._dispatch(flight))
 
+    def on_weighed(self, channel: EngineChannel) -> None:
+        self._chooser.weighed(channel)
+
     def on_lost(self, channel: EngineChannel, loss: Loss) -> None:
         """All that was on this engine goes on elsewhere, as if nothing had happened."""
         now, planned = time.monotonic(), channel.leaving or channel.delisted or loss.own

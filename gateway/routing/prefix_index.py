@@ -117,7 +117,8 @@ class PrefixIndex:
                 held.move_to_end(block)
         while len(held) > mirror.capacity:
             self._drop_oldest(mirror)
-        self._sweep(_SWEEP)
+        if self._dead:
+            self._sweep(_SWEEP)
         while self._entries > self._max_entries:
             left = [mirror for mirror in self._dead if mirror.blocks] or self._mirrors.values()
             self._drop_oldest(max(left, key=lambda mirror: len(mirror.blocks)))

@@ -18,6 +18,7 @@ class Replica:
 
     engine_id: str
     reported_at: float = 0.0
+    """Never goes back."""
     requests: float = 0.0
     others_requests: float = 0.0
     prefill_tokens: float = 0.0

@@ -1,8 +1,11 @@
 """Filters → scorers → picker: which replica gets a request. No I/O; time and randomness are handed in."""
 
+import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from gateway.routing.filters import considered
 from gateway.routing.picker import pick
@@ -48,8 +51,11 @@ class Router:
         self._block_tokens = block_tokens
         self._stale_s = stale_s
         self._engine_hashes: dict[str, int] = {}
+        self._offered: Sequence[Replica] = ()
+        self._oldest = -math.inf
         self._fleet: Sequence[Replica] = ()
         self._ids: list[str] = []
+        self._hashes = np.array([], np.uint64)
         self._places: dict[str, int] = {}
 
     def joined(self, engine_id: str, kv_tokens: int = 0) -> None:
@@ -67,11 +73,12 @@ class Router:
 
     def route(self, request: Request, replicas: Sequence[Replica], now: float) -> Choice | None:
         """The cheapest replica, ties at random; None if nobody may take the request. Raises KeyError for one that never joined."""
-        offered, stale = considered(replicas, now - self._stale_s)
+        offered, stale = self._considered(replicas, now - self._stale_s)
         if not offered:
             return None
         if offered != self._fleet:
             self._fleet, self._ids = list(offered), [replica.engine_id for replica in offered]
+            self._hashes = np.array([self._engine_hashes[engine_id] for engine_id in self._ids], np.uint64)
             self._places = {engine_id: place for place, engine_id in enumerate(self._ids)}
         ids = self._ids
         common, deeper = self._index.match(request.blocks)
@@ -82,23 +89,25 @@ class Router:
                 brought[place] = work - self._block_tokens * blocks
         at_home = -1
         if request.session is not None:
-            at_home = home(request.session, [self._engine_hashes[engine_id] for engine_id in ids])
+            at_home = home(request.session, self._hashes)
             brought[at_home] = min(brought[at_home], work - int(TRUST * request.prompt_tokens))
         shares = self._recent.shares(ids, work, now)
         at = pick(costs(offered, request, brought, shares), self._rng)
         chosen, engine_id = offered[at], ids[at]
+        index = at if offered is replicas else replicas.index(chosen)
+        held, hit = deeper.get(engine_id, common), round(work - brought[at])
         notes = ("session",) if at == at_home else ()
-        return Choice(
-            index=at if offered is replicas else replicas.index(chosen),
-            engine_id=engine_id,
-            held_blocks=deeper.get(engine_id, common),
-            hit_tokens=round(work - brought[at]),
-            prompt_tokens=request.prompt_tokens,
-            backlog_tokens=round(chosen.prefill_tokens),
-            price=shares.price(at),
-            candidates=len(ids),
-            notes=(*notes, "stale") if stale else notes,
-        )
+        notes = (*notes, "stale") if stale else notes
+        backlog = round(chosen.prefill_tokens)
+        # By position: names would be a hundredth of the decision.
+        return Choice(index, engine_id, held, hit, request.prompt_tokens, backlog, shares.price(at), len(ids), notes)
+
+    def _considered(self, replicas: Sequence[Replica], since: float) -> tuple[Sequence[Replica], bool]:
+        """Reports only come later than those before: while the oldest known is recent, all are."""
+        if self._oldest < since or replicas != self._offered:
+            self._offered = list(replicas)
+            self._oldest = min((replica.reported_at for replica in replicas), default=-math.inf)
+        return (replicas, False) if self._oldest >= since else considered(replicas, since)
 
     def dispatched(self, request: Request, choice: Choice, now: float) -> Ticket:
         """The request is being sent to the chosen replica."""

@@ -181,14 +181,29 @@ def test_a_replica_that_left_is_forgotten_and_one_that_comes_is_used():
     assert used == {replica.engine_id for replica in replicas}
 
 
+def test_reports_grow_old_and_new_ones_are_seen_though_the_fleet_stays_the_same():
+    replicas = idle(2)
+    router = router_for(replicas)
+    told = []
+    for now in (NOW, NOW + 2, NOW + 4, NOW + 4.5):
+        if now == NOW + 4:
+            replicas[1].reported_at = now
+        choice = router.route(PROMPT, replicas, now)
+        assert choice is not None
+        told.append((choice.candidates, choice.notes))
+    replicas[1].reported_at = replicas[0].reported_at = NOW + 20
+    choice = router.route(PROMPT, replicas, NOW + 30)
+    assert choice is not None
+    assert told == [(2, ()), (2, ()), (1, ()), (1, ())]
+    assert choice.notes == ("stale",)
+
+
 def test_the_reason_fits_in_a_header():
     replicas = idle(2)
     router = router_for(replicas)
     send(router, PROMPT, replicas)
-    for replica in replicas:
-        replica.reported_at = 0.0
-        replica.prefill_tokens = 800
-    choice, _ = send(router, PROMPT, replicas)
+    silent = [Replica(replica.engine_id, prefill_tokens=800) for replica in replicas]
+    choice, _ = send(router, PROMPT, silent)
     assert choice.reason == f"engine={choice.engine_id};prefix=1.00;backlog=800;price={choice.price:.2f};of=2;stale"
     assert choice.reason.isascii()
 
