@@ -82,7 +82,6 @@ def test_beyond_its_capacity_a_request_is_only_counted(tmp_path: Path) -> None:
     assert small.status()["queued"] == 5
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def of_token_ids(texts: Iterable[str], decode: Callable[[Sequence[int]], str]) -> Iterator[Observation]:
     for number, text in enumerate(texts):
         yield seen(at=START + number, messages=(), unread=token_ids([*map(ord, text)], decode), status=200)
@@ -132,6 +131,7 @@ def test_of_a_long_prompt_of_token_ids_few_are_decoded_and_each_makes_it_another
         assert told([*tokens[:place], 98, *tokens[place + 1 :]]).messages != told(tokens).messages
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_ended_is_a_problem_that_is_told(tmp_path: Path) -> None:
     broken = guard(FileStore(tmp_path / "g.sqlite"), Collected())
     broken.open()
