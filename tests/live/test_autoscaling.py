@@ -139,6 +139,7 @@ async def test_a_model_without_engines_wakes_for_those_who_wait_in_their_order_a
         assert (await asyncio.to_thread(scaled.model_status, SLEEPER))["waking"] is True
         answers = await asking
         scaled.tree()
+        await watch.until(1, 10.0)
         await watch.until(0, SLEEP_S)
     finally:
         watching.cancel()

@@ -131,8 +131,9 @@ async def test_it_shows_what_the_autoscaling_decided_and_why(front: Watched, con
     record = Record(str(front.config.autoscaling_folder), SPEC.name)
     record.changed(1_000_000.0, 1, 3, ["12 s of work wait"])
     seen: Any = SimpleNamespace(ready=1, target=1)
+    state = SimpleNamespace(startup_s=33.0)
     decision: Any = SimpleNamespace(
-        target=3, needed=2.6, backlog_s=12.0, startup_s=33.0, reasons=("the backlog is too long",)
+        target=3, needed=2.6, backlog_s=12.0, startup_s=33.0, reasons=("the backlog is too long",), state=state
     )
     record.note(1_000_000.0, seen, decision)
     await console.log_in(front.admin)
