@@ -100,6 +100,18 @@ async def run(place: Place, seed: int, share: float, shares: Shares, say: Callab
             await watching
 
 
+async def _told(place: Place, watch: Watch) -> tuple[list[dict[str, Any]], Evidence, list[str]]:
+    """The policy's record and what can be read of it, as the policy goes on meanwhile: until both are of the same time."""
+    tries = evidence.TRIES
+    while True:
+        changes = watch.record.get("changes", [])
+        found, unread = await evidence.gather(place.dashboard, place.token, place.management, place.status, MODEL)
+        await asyncio.sleep(2 * EVERY_S)
+        tries -= 1
+        if not tries or watch.record.get("changes", []) == changes:
+            return changes, found, unread
+
+
 async def _course(place: Place, seed: int, share: float, watch: Watch, say: Callable[[str], None]) -> Results:
     async def ask(arrivals: Sequence[Arrival]) -> list[Answer]:
         return await send(place.url, place.key, MODEL, arrivals)
@@ -134,12 +146,7 @@ async def _course(place: Place, seed: int, share: float, watch: Watch, say: Call
     last = await ask([Arrival(APART_S * number, 1, TOKENS) for number in range(PARKED)])
     steps[BACK] = last[0].ttft_s
     every = [first, *alone, *full, *answers, *last]
-    for _ in range(evidence.TRIES):  # the policy goes on meanwhile
-        changes = watch.record.get("changes", [])
-        found, unread = await evidence.gather(place.dashboard, place.token, place.management, place.status, MODEL)
-        await asyncio.sleep(2 * EVERY_S)
-        if watch.record.get("changes", []) == changes:
-            break
+    changes, found, unread = await _told(place, watch)
     waits = startups(looks)
     startup_s = statistics.fmean(waits) if waits else float(watch.record["startup_s"])
     return Results(
