@@ -36,6 +36,8 @@ SCALING = {
 }
 SLEEPER = "sluice-demo-asleep"
 ASLEEP = {"min_replicas": 0, "max_replicas": 1, "idle_s": 3.0}
+AT_ONCE, SLEEPER_TOKENS = 2, 64
+"""Streams that the sleeper's engine runs at once, one and its reserve; tokens of each, so many that the next begin well after."""
 WAKE_S, SLEEP_S = 120.0, 45.0
 """Bounds of the last first token from no engine, and of going to sleep after the last answer, on a machine that is busy."""
 DEADLINE_MS = "200000"
@@ -134,7 +136,8 @@ async def test_a_model_without_engines_wakes_for_those_who_wait_in_their_order_a
     watching = asyncio.create_task(watch.run())
     try:
         await watch.until(0, 10.0)
-        asking = asyncio.create_task(send(scaled.url, key, SLEEPER, [Arrival(0.3 * n, 1, 16) for n in range(3)]))
+        arrivals = [Arrival(0.3 * n, 1, SLEEPER_TOKENS) for n in range(2 * AT_ONCE)]
+        asking = asyncio.create_task(send(scaled.url, key, SLEEPER, arrivals))
         await asyncio.sleep(2.0)
         assert (await asyncio.to_thread(scaled.model_status, SLEEPER))["waking"] is True
         answers = await asking
@@ -145,8 +148,8 @@ async def test_a_model_without_engines_wakes_for_those_who_wait_in_their_order_a
         watching.cancel()
     assert [answer.problem for answer in answers if answer.problem] == []
     begun = [answer.sent + answer.ttft_s for answer in answers]
-    assert begun == sorted(begun), "one after another, as they came"
-    assert begun[-1] < WAKE_S
+    assert max(begun[:AT_ONCE]) < min(begun[AT_ONCE:]), f"as they came, as many as run at once: {begun}"
+    assert max(begun) < WAKE_S
     assert all(answer.comments for answer in answers), "streams that wait hear comments"
     kinds = [
         (change["from"], change["to"], change["reasons"][-1].partition(":")[0]) for change in watch.record["changes"]
