@@ -16,6 +16,7 @@ class Absence:
 
     def __init__(self, now: float) -> None:
         self._since: float | None = now
+        self._ended = now
         self._usual_s: float | None = None
 
     def note(self, now: float, *, there: bool) -> None:
@@ -23,10 +24,14 @@ class Absence:
         if not there:
             self._since = now if self._since is None else self._since
         elif self._since is not None:
-            lasted, self._since = now - self._since, None
+            lasted, self._since, self._ended = now - self._since, None, now
             if lasted >= BRIEF_S:
                 usual = lasted if self._usual_s is None else self._usual_s
                 self._usual_s = usual + NEW * (lasted - usual)
+
+    def over_s(self, now: float) -> float:
+        """Seconds since there is an engine; 0 while there is none."""
+        return 0.0 if self._since is not None else now - self._ended
 
     def left_s(self, now: float) -> int:
         """Whole seconds, between LEAST_S and MOST_S. What takes longer than usual is taken to need as long again as it is late, and

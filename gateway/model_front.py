@@ -66,11 +66,12 @@ class ModelFront:
         self.pool.queue = lambda: self._queue(gateway_id)
 
     def _queue(self, gateway_id: str) -> Queue:
+        """A wait for the first engine is no sign that a second is needed: waiting is counted from when there was one."""
         status, demand = self.admission.status(), self.admission.queue.demand
         return Queue(
             gateway_id,
             status.waiting,
-            status.oldest_s,
+            min(status.oldest_s, self.absence.over_s(time.monotonic())),
             demand.waiting_prompt,
             demand.waiting_completion,
             demand.came_prompt,

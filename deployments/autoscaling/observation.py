@@ -53,9 +53,9 @@ class EngineReading(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One model, over all gateways. `queue_requests` wait at gateways, `queue` is their work, `oldest_s` how long the first of
-    them has waited. `arrived` is all work that ever came (it only grows; less than before begins anew; None: nobody tells it at
-    the moment). `engines` are those that serve; `target` is the number of replicas asked for so far, of which the missing ones
-    are starting.
+    them has waited since there is an engine. `arrived` is all work that ever came (it only grows; less than before begins anew;
+    None: nobody tells it at the moment). `engines` are those that serve; `target` is the number of replicas asked for so far, of
+    which the missing ones are starting.
     """
 
     engines: tuple[EngineReading, ...]

@@ -48,8 +48,9 @@ IDLE = Load(0, 0)
 
 
 class Queue(msgspec.Struct, frozen=True, array_like=True):
-    """One gateway's queue of the engine's model, for autoscaling: requests that wait, seconds of the oldest, tokens of their
-    prompts and completions as guessed, and of all that ever came. A gateway tells one engine at a time: nothing counts twice.
+    """One gateway's queue of the engine's model, for autoscaling: requests that wait, seconds of the oldest since there is an
+    engine, tokens of their prompts and completions as guessed, and of all that ever came. A gateway tells one engine at a time:
+    nothing counts twice.
     """
 
     gateway: str

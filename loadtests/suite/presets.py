@@ -38,7 +38,7 @@ class Preset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 PRESETS = {
     "mixed": Preset("steady", 3.0, 24),
-    "smoke": Preset("steady", 0.5, 16),
+    "smoke": Preset("steady", 1.0, 16),
     "ramp": Preset("ramp", 5.0, 128, arrivals="closed", think=0.0, personas="chat,rag"),
     "burst": Preset("burst", 3.0, 4),
     "day": Preset("day", 6.0, 32),

@@ -55,3 +55,13 @@ def test_repeated_word_that_none_is_there_begins_no_new_absence() -> None:
     absence = Absence(0.0)
     absence.note(10.0, there=False)
     assert absence.left_s(20.0) == 16
+
+
+def test_it_is_over_since_there_is_an_engine_however_often_that_is_said() -> None:
+    absence = Absence(0.0)
+    assert absence.over_s(20.0) == 0.0
+    for now in (20.0, 23.0):
+        absence.note(now, there=True)
+    assert absence.over_s(25.0) == 5.0
+    absence.note(30.0, there=False)
+    assert absence.over_s(31.0) == 0.0

@@ -1,4 +1,4 @@
-"""Half a minute of `make loadtest`, on the Sluice that all live tests share: every objective met, nothing left behind."""
+"""A minute of `make loadtest`, on the Sluice that all live tests share: every objective met, nothing left behind."""
 
 import asyncio
 from pathlib import Path
