@@ -1,7 +1,7 @@
 """The bounded fair queue of one model. Pure: `now` (seconds, monotonic) is an argument, nothing is random, nothing waits.
 
 A request goes one of two ways: `offer` refuses it, with an instant to come back at, or takes it in; then it is waiting,
-then running, then ended, and `leave` ends it once, whatever happened.
+then running, then ended, and `leave` ends it once, whatever happened. Before it waits it may be held (keys.py).
 
 Order: classes take turns by start-time fair queueing (fair_order.py), tenants take turns within a class, a tenant's
 requests are first come, first served. Shares count tokens: charged by estimate at the start, by the exact prompt once
@@ -14,33 +14,27 @@ runs already, and not for whoever else comes.
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import Counter
-from itertools import count
-from typing import TYPE_CHECKING
 
 from gateway.admission.bounds import Amount
+from gateway.admission.deadlines import Deadlines
 from gateway.admission.demand import Demand
 from gateway.admission.drain_rate import DrainRate, SequenceSpeed
 from gateway.admission.estimates import FIRST_COMPLETION, Mean, Prompts, completion
 from gateway.admission.fair_order import FairOrder
 from gateway.admission.kept import Kept
+from gateway.admission.keys import Keys
 from gateway.admission.ledger import Class, Entry, Flow, State, Tenant, Tenants
 from gateway.admission.room import Room
 from gateway.admission.status import ClassStatus, Status
 from gateway.admission.ticket import Capacity, Policy, Priority, Refusal, Ticket
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-STALE = 64
 LEAST_RATE = 1.0
 PACE = 1 / 16
 """Of the sequences: so many requests that wait for their first token may a tenant over its share have while others are there."""
 STEP = 1 / 8
 """Of the prompt tokens that engines may hold: as many as they prefill in one step, by default."""
-NOTHING: Mapping[Entry, None] = {}
 
 
 class FairQueue:
@@ -53,7 +47,7 @@ class FairQueue:
         self._classes: FairOrder[Class] = FairOrder()
         self._by_priority = {priority: Class(priority, weight) for priority, weight in policy.shares.items()}
         self._tenants = Tenants()
-        self._keys: dict[str, dict[Entry, None]] = {}
+        self._keys = Keys()
         self._drain = DrainRate()
         self._speed = SequenceSpeed()
         self._room = Room(policy, self._classes, self.drain_rate)
@@ -62,34 +56,38 @@ class FairQueue:
         self.demand = Demand()
         self._prompts = Prompts()
         self._completion = Mean(FIRST_COMPLETION)
-        self._deadlines: list[tuple[float, int, Entry]] = []
-        self._turn = count()
+        self._deadlines = Deadlines()
         self._served_at = -math.inf
         self.set_capacity(capacity)
 
     def offer(self, ticket: Ticket, now: float) -> Entry | Refusal:
         """Take a request in: running at once if nobody waits and there is capacity, else waiting. Or refuse it."""
         promised = self._room.arrive(ticket, now)
-        if ticket.key_limit is not None:
-            in_progress = self._keys.get(ticket.key, NOTHING)
-            refusal = self._room.key_refusal(ticket, in_progress, now, promised=promised)
-            if refusal is not None:
-                return refusal
+        refusal = self._room.key_refusal(ticket, self._keys, now, promised=promised)
+        if refusal is not None:
+            return refusal
         flow = self._tenants.enter(ticket, self._by_priority[ticket.priority], self._completion.value)
         prompt = self._prompts.expect(ticket)
         entry = Entry(ticket, flow, prompt, completion(ticket, flow.tenant.completion), now)
         if ticket.deadline is not None and ticket.deadline <= now:
             self._tenants.exit(flow.tenant, now)
             return self._room.expired(entry, now)
-        if not self.waiting.requests and self._has_capacity(entry, now):
+        full = self._keys.is_full(ticket)
+        if not full and not self.waiting.requests and self._has_capacity(entry, now):
             self._start(entry, now)
         else:
             refusal = self._room.refusal(entry, now, promised=promised)
             if refusal is not None:
                 self._tenants.exit(flow.tenant, now)
                 return refusal
-            self._enqueue(entry, now)
-        self._keys.setdefault(ticket.key, {})[entry] = None
+            if ticket.deadline is not None:
+                self._deadlines.note(entry, ticket.deadline)
+            if full:
+                self._hold(entry)
+            else:
+                self._enqueue(entry, now)
+        if not full:
+            self._keys.add(entry)
         self.demand.came(entry)
         return entry
 
@@ -138,7 +136,9 @@ class FairQueue:
         """
         if entry.state is State.ENDED:
             return False
-        if entry.state is State.WAITING:
+        if entry.state is State.HELD:
+            self._release(entry)
+        elif entry.state is State.WAITING:
             self._dequeue(entry, now)
         else:
             self.running.remove(entry.work)
@@ -148,24 +148,22 @@ class FairQueue:
                 self._kept.leave(entry.flow.tenant, entry.sequences, now)
             self._learn(entry, now, completion_tokens)
         entry.state = State.ENDED
-        mine = self._keys[entry.ticket.key]
-        del mine[entry]
-        if not mine:
-            del self._keys[entry.ticket.key]
         self._tenants.exit(entry.flow.tenant, now)
+        if (held := self._keys.leave(entry)) is not None:
+            self._release(held)
+            held.state = State.WAITING
+            self._enqueue(held, now)
         return True
 
     def expire(self, now: float) -> list[tuple[Entry, Refusal]]:
         """Those whose deadline has passed while they waited; they have left."""
         expired = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, turn, entry = heapq.heappop(self._deadlines)
-            if entry.state is State.WAITING:
-                if entry.ticket.by_default and (later := self._extended(entry, now)) > now:
-                    heapq.heappush(self._deadlines, (later, turn, entry))
-                    continue
-                self.leave(entry, now)
-                expired.append((entry, self._room.expired(entry, now)))
+        for entry in self._deadlines.passed(now):
+            if entry.ticket.by_default and (later := self._extended(entry, now)) > now:
+                self._deadlines.note(entry, later)
+                continue
+            self.leave(entry, now)
+            expired.append((entry, self._room.expired(entry, now)))
         return expired
 
     def _extended(self, entry: Entry, now: float) -> float:
@@ -175,9 +173,7 @@ class FairQueue:
         return entry.ticket.deadline + min(absent_s, self.policy.wake_s)
 
     def next_deadline(self) -> float | None:
-        while self._deadlines and self._deadlines[0][2].state is not State.WAITING:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._deadlines.next()
 
     def next_free(self, now: float) -> float | None:
         """When somebody who waits may start without anything else having happened."""
@@ -345,6 +341,17 @@ class FairQueue:
         entry.flow.rank()
         self._classes.settle(of, difference)
 
+    def _hold(self, entry: Entry) -> None:
+        """Until its key has a place; room to wait is kept for it."""
+        entry.state = State.HELD
+        self._keys.hold(entry)
+        for amount in (self._room.held, entry.flow.tenant.held):
+            amount.add(entry.work)
+
+    def _release(self, entry: Entry) -> None:
+        for amount in (self._room.held, entry.flow.tenant.held):
+            amount.remove(entry.work)
+
     def _enqueue(self, entry: Entry, now: float) -> None:
         flow, of = entry.flow, entry.flow.of
         flow.entries[entry] = None
@@ -359,11 +366,6 @@ class FairQueue:
             flow.rank()
         if self.waiting.requests == 1:
             self._drain.waiting(now, some=True)
-        if entry.ticket.deadline is not None:
-            heapq.heappush(self._deadlines, (entry.ticket.deadline, next(self._turn), entry))
-            if len(self._deadlines) > STALE + 2 * self.waiting.requests:
-                self._deadlines = [timer for timer in self._deadlines if timer[2].state is State.WAITING]
-                heapq.heapify(self._deadlines)
 
     def _dequeue(self, entry: Entry, now: float) -> None:
         flow, of = entry.flow, entry.flow.of

@@ -23,6 +23,7 @@ RECENT_S = 10.0
 
 
 class State(Enum):
+    HELD = "held"
     WAITING = "waiting"
     RUNNING = "running"
     ENDED = "ended"
@@ -44,11 +45,12 @@ class Class(Lane):
 
 
 class Tenant:
-    """`running` sequences; `left` and `kept` ones are kept.py's."""
+    """`running` sequences; `left` and `kept` ones are kept.py's. `held`: what is held until its key has a place."""
 
     __slots__ = (
         "completion",
         "flows",
+        "held",
         "kept",
         "left",
         "left_at",
@@ -65,6 +67,7 @@ class Tenant:
         self.weight = 1.0
         self.flows: dict[Priority, Flow] = {}
         self.waiting = Amount()
+        self.held = Amount()
         self.running = self.left = self.kept = 0
         self.present = 0
         self.left_at = -math.inf

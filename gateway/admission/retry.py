@@ -34,16 +34,14 @@ def told(seconds: float, most: int) -> int:
     return int(min(max(1, math.ceil(SAFETY * seconds + SLACK_S)), most))
 
 
-def key_frees(in_progress: Mapping[Entry, None], sojourn: float, promised: int, now: float) -> float:
-    """Seconds until a key's in-flight requests leave a place for the one after `promised` others.
+def key_frees(in_progress: Mapping[Entry, None], sojourn: float, ahead: int, now: float) -> float:
+    """Seconds until a key's in-flight requests leave a place for the one after `ahead` others, held ones and promised ones.
 
-    As if lengths were all alike (the oldest ones' rest), or as if they had no memory, whichever is later. In the second
-    case those who return find no waiting room: for nine in ten of them to find one of c places free, they must be spread
-    so that the places stand idle for a good part of the time, the more so the fewer there are.
+    As if lengths were all alike (the oldest ones' rest), or as if they had no memory, whichever is later. Who finds no place
+    free then is held for a moment (keys.py).
     """
-    limit, place = len(in_progress), promised + 1
-    rounds, nth = divmod(place - 1, limit)
+    limit = len(in_progress)
+    rounds, nth = divmod(ahead, limit)
     oldest = next(islice(in_progress, nth, None))
     alike = sojourn * (rounds + 1) - (now - oldest.offered)
-    memoryless = sojourn * (1 + place * (1 + 1.5 / math.sqrt(limit))) / limit
-    return max(alike, memoryless)
+    return max(alike, sojourn * (ahead + 1) / limit)

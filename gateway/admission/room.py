@@ -18,22 +18,28 @@ from gateway.admission.retry import key_frees, part, told
 from gateway.admission.ticket import Policy, Reason, Refusal, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from gateway.admission.fair_order import FairOrder
+    from gateway.admission.keys import Keys
     from gateway.admission.ledger import Class, Entry, Flow
 
 THRESHOLD = 0.5
 FRESH = 0.9
 MARGIN = 0.7
 FIRST_SOJOURN_S = 5.0
+HELD = 8
+"""Requests of a key that are held at most, or as many as it may have in progress where that is more."""
 
 
 class Room:
-    """`served`: engines are there. While they are not, nobody can say when somebody starts, and no deadline is out of reach."""
+    """`served`: engines are there. While they are not, nobody can say when somebody starts, and no deadline is out of reach.
+    `held` is what is held until its key has a place: it finds room then.
+    """
 
     def __init__(self, policy: Policy, classes: FairOrder[Class], rate: Callable[[float], float]) -> None:
         self.waiting = Amount()
+        self.held = Amount()
         self.promises = Promises()
         self._bound = Bound(policy.max_requests, policy.max_tokens)
         self._tenant_bound = self._bound.times(policy.tenant_share)
@@ -50,20 +56,22 @@ class Room:
         self.promises.advance(now)
         return self.promises.outstanding > 0 and ticket.attempt != 0 and self.promises.redeem(ticket.claim, now)
 
-    def key_refusal(
-        self, ticket: Ticket, in_progress: Mapping[Entry, None], now: float, *, promised: bool
-    ) -> Refusal | None:
+    def key_refusal(self, ticket: Ticket, keys: Keys, now: float, *, promised: bool) -> Refusal | None:
+        """None: the key may have one more; or this one was promised, and there is room to hold it until the key may."""
+        in_progress, held = keys.in_progress(ticket.key), keys.held(ticket.key)
+        if not in_progress or ticket.key_limit is None:
+            return None
         account = self._keys.get(ticket.key)
-        due = account.due.requests if account is not None and not promised else 0
-        if not in_progress or ticket.key_limit is None or len(in_progress) + due < ticket.key_limit:
+        due = account.due.requests if account is not None else 0
+        if held < max(HELD, ticket.key_limit) if promised else len(in_progress) + held + due < ticket.key_limit:
             return None
         if account is None:
             account = self._keys[ticket.key] = Account()
         oldest = next(iter(in_progress))
         seen = oldest.flow.tenant.sojourn
         sojourn = seen.value if seen is not None else max(FIRST_SOJOURN_S, 2 * (now - oldest.offered))
-        seconds = key_frees(in_progress, sojourn, account.promised.requests, now)
-        refusal = self._promise(Reason.KEY_CONCURRENCY, ticket, 0.0, (account,), seconds, now, lead_s=2 * sojourn)
+        seconds = key_frees(in_progress, sojourn, held + account.promised.requests, now)
+        refusal = self._promise(Reason.KEY_CONCURRENCY, ticket, 0.0, (account,), seconds, now, lead_s=sojourn)
         if not account.promised.requests:
             del self._keys[ticket.key]
         return refusal
@@ -71,8 +79,8 @@ class Room:
     def refusal(self, entry: Entry, now: float, *, promised: bool) -> Refusal | None:
         """None: the entry may wait. Promises let it pass all but the hard bounds."""
         flow, work, due = entry.flow, entry.work, entry.flow.account.due
-        hard = self._bound.fits(work, self.waiting)
-        tenant_hard = self._tenant_bound.fits(work, flow.tenant.waiting)
+        hard = self._bound.fits(work, self.waiting, self.held)
+        tenant_hard = self._tenant_bound.fits(work, flow.tenant.waiting, flow.tenant.held)
         free = self._bound.left(self.waiting, due).times(THRESHOLD * flow.weight)
         fresh = free.within(self._fresh_bound)
         if hard and tenant_hard:
@@ -83,12 +91,12 @@ class Room:
                 return self._deadline_refusal(entry, now)
         seconds = fresh.excess(work, flow.waiting, flow.account.promised) / self._rate_of(flow, now)
         if not hard:
-            ahead = self._bound.excess(work, self.waiting, self._account.promised)
+            ahead = self._bound.excess(work, self.waiting, self.held, self._account.promised)
             seconds = max(seconds, ahead / self._rate(now))
         if not tenant_hard:
             rates = sum(self._rate_of(each, now) for each in flow.tenant.flows.values() if each.entries)
-            ahead = self._tenant_bound.excess(work, flow.tenant.waiting, flow.account.promised)
-            seconds = max(seconds, ahead / rates)
+            ahead = self._tenant_bound.excess(work, flow.tenant.waiting, flow.tenant.held, flow.account.promised)
+            seconds = max(seconds, ahead / (rates or self._rate_of(flow, now)))
         by_tenant = not tenant_hard or self._holds_its_part(flow)
         return self._later(Reason.TENANT_QUEUE if by_tenant else Reason.QUEUE_FULL, entry, seconds, now)
 

@@ -4,6 +4,7 @@ second.
 
 import random
 from collections.abc import Callable
+from copy import deepcopy
 
 from gateway.admission.ticket import Policy, Priority
 from loadtests.simulation.admission_service import Client, poisson
@@ -21,12 +22,21 @@ def alike(_dice: random.Random) -> int:
     return 150
 
 
+def short(_dice: random.Random) -> int:
+    return 12
+
+
 def heavy(dice: random.Random) -> int:
     return 1 + min(4000, round(20 * dice.paretovariate(1.2)))
 
 
 def tenants(number: int, rate: float, seed: int, completion: Length = varied, **more: object) -> list[Client]:
     return [client for n in range(number) for client in poisson(f"t{n}", rate, 0, 60, seed, completion, **more)]
+
+
+def bursts(number: int, rate: float, seed: int, completion: Length, **more: object) -> list[Client]:
+    """So many requests at once, `rate` times a second."""
+    return [deepcopy(client) for client in poisson("t", rate, 0, 60, seed, completion, **more) for _ in range(number)]
 
 
 LOADS: dict[str, Callable[[int], list[Client]]] = {
@@ -46,6 +56,7 @@ LOADS: dict[str, Callable[[int], list[Client]]] = {
     "deadlines": lambda seed: tenants(4, 2.5, seed, patience_s=6.0),
     "limited keys": lambda seed: tenants(8, 1.2, seed, key_limit=4),
     "limited keys on an idle service": lambda seed: tenants(3, 1.2, seed, key_limit=2),
+    "bursts of short answers on a limited key": lambda seed: bursts(6, 0.5, seed, short, key_limit=2),
 }
 
 

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.admission.fair_queue import FairQueue
 from gateway.admission.ledger import Entry, State
+from gateway.admission.room import HELD
 from gateway.admission.ticket import Capacity, Policy, Priority, Refusal, Ticket
 
 POLICY = Policy(max_requests=12, max_tokens=6000, tenant_share=0.5, reserve=0.25, retry_max_s=60)
@@ -22,7 +23,7 @@ tickets = st.builds(
     weight=st.sampled_from([0.5, 1.0, 3.0]),
     sequences=st.integers(1, 3),
     deadline=st.none(),
-    key_limit=st.sampled_from([None, 5]),
+    key_limit=st.sampled_from([None, 2]),
 )
 
 
@@ -34,18 +35,33 @@ class Queue(RuleBasedStateMachine):
         self.waiting: list[Entry] = []
         self.running: list[Entry] = []
         self.ended: list[Entry] = []
+        self.held: list[Entry] = []
+        self.told: list[tuple[float, Ticket]] = []
 
     @rule(ticket=tickets, patience=st.none() | st.floats(0.1, 20))
     def arrive(self, ticket: Ticket, patience: float | None) -> None:
         if patience is not None:
             ticket = ticket._replace(deadline=self.now + patience)
+        self.offer(ticket)
+
+    @precondition(lambda self: self.told)
+    @rule(late=st.floats(0, 1))
+    def come_back(self, late: float) -> None:
+        at, ticket = self.told.pop()
+        self.time_passes(max(0.01, at + late - self.now))
+        self.offer(ticket._replace(deadline=None))
+
+    def offer(self, ticket: Ticket) -> None:
         mine = sum(entry.ticket.key == ticket.key for entry in self.waiting + self.running)
         outcome = self.queue.offer(ticket, self.now)
         if isinstance(outcome, Refusal):
             assert 1 <= outcome.retry_after_s <= POLICY.retry_max_s
+            self.told.append((self.now + outcome.retry_after_s, ticket))
             return
-        assert ticket.key_limit is None or mine < ticket.key_limit
-        (self.running if outcome.state is State.RUNNING else self.waiting).append(outcome)
+        full = ticket.key_limit is not None and mine >= ticket.key_limit
+        assert full == (outcome.state is State.HELD)
+        among = {State.RUNNING: self.running, State.WAITING: self.waiting, State.HELD: self.held}
+        among[outcome.state].append(outcome)
         self.start_those_who_may()
 
     @rule(seconds=st.floats(0.01, 30))
@@ -54,9 +70,11 @@ class Queue(RuleBasedStateMachine):
         for entry, _refusal in self.queue.expire(self.now):
             assert entry.ticket.deadline is not None
             assert entry.ticket.deadline <= self.now
-            self.waiting.remove(entry)
+            (self.held if entry in self.held else self.waiting).remove(entry)
             self.ended.append(entry)
-        assert all(entry.ticket.deadline is None or entry.ticket.deadline > self.now for entry in self.waiting)
+        assert all(
+            entry.ticket.deadline is None or entry.ticket.deadline > self.now for entry in self.waiting + self.held
+        )
         self.start_those_who_may()
 
     @precondition(lambda self: self.running)
@@ -68,6 +86,11 @@ class Queue(RuleBasedStateMachine):
     @rule(data=st.data())
     def client_goes_while_waiting(self, data: st.DataObject) -> None:
         self.end(data.draw(st.sampled_from(self.waiting)), self.waiting, None)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def client_goes_while_held(self, data: st.DataObject) -> None:
+        self.end(data.draw(st.sampled_from(self.held)), self.held, None)
 
     @precondition(lambda self: self.ended)
     @rule(data=st.data(), completion=st.none() | st.integers(0, 50))
@@ -107,6 +130,9 @@ class Queue(RuleBasedStateMachine):
         self.start_those_who_may()
 
     def start_those_who_may(self) -> None:
+        for entry in [entry for entry in self.held if entry.state is not State.HELD]:
+            self.held.remove(entry)
+            self.waiting.append(entry)
         while (entry := self.queue.take(self.now)) is not None:
             others = self.queue.sequences - entry.ticket.sequences
             assert others + min(entry.ticket.sequences, self.places) <= self.queue.capacity.sequences
@@ -131,15 +157,26 @@ class Queue(RuleBasedStateMachine):
         assert queue.running.requests == len(self.running)
         assert queue.waiting.requests == len(self.waiting)
         assert queue.waiting.tokens == sum(entry.work for entry in self.waiting)
+        assert queue._room.held.tokens == sum(entry.work for entry in self.held)
+        assert all(entry.state is State.HELD for entry in self.held)
         assert all(entry.state is State.WAITING for entry in self.waiting)
         assert all(entry.state is State.RUNNING for entry in self.running)
 
     @invariant()
+    def a_key_holds_no_more_than_it_may(self) -> None:
+        for key in "kl":
+            held = [entry for entry in self.held if entry.ticket.key == key]
+            mine = [entry for entry in self.waiting + self.running if entry.ticket.key == key]
+            assert len(held) <= HELD
+            assert not held or len(mine) >= 2, "held though there is a place"
+
+    @invariant()
     def the_bounds_hold(self) -> None:
-        held = {name: [e.work for e in self.waiting if e.ticket.tenant == name] for name in "abcd"}
-        assert len(self.waiting) <= POLICY.max_requests
-        assert sum(map(sum, held.values())) <= POLICY.max_tokens or len(self.waiting) == 1
-        for works in held.values():
+        there = self.waiting + self.held
+        theirs = {name: [e.work for e in there if e.ticket.tenant == name] for name in "abcd"}
+        assert len(there) <= POLICY.max_requests
+        assert sum(map(sum, theirs.values())) <= POLICY.max_tokens or len(there) == 1
+        for works in theirs.values():
             assert len(works) <= POLICY.max_requests * POLICY.tenant_share
             assert sum(works) <= POLICY.max_tokens * POLICY.tenant_share or len(works) == 1
 
@@ -157,7 +194,10 @@ class Queue(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.queue.set_capacity(Capacity(100, 10**9))
         self.start_those_who_may()
-        while self.waiting:
+        while self.waiting or self.held:
+            if not self.waiting:
+                self.end(self.running[0], self.running, 1)
+                continue
             before = len(self.waiting)
             self.now += 1
             for entry in self.running:
@@ -170,6 +210,7 @@ class Queue(RuleBasedStateMachine):
         self.now += 1
         assert self.queue._kept.sequences(self.now) == 0
         assert not self.queue._keys
+        assert not self.queue._keys._held
         assert not self.queue._tenants._all
         assert self.queue._tenants.weight == 0.0
         self.now += 10_000

@@ -81,7 +81,7 @@ def test_shares_count_tokens_and_not_requests() -> None:
     for each in (long, short):
         for _ in range(3):
             fair.offer(each, 0.0)
-    fair.leave(taken(fair.take(0.0) or next(iter(fair._keys["blocker"]))), 0.0, 0)
+    fair.leave(taken(fair.take(0.0) or next(iter(fair._keys.in_progress("blocker")))), 0.0, 0)
     done = work_through(fair, 1100, {"long": long, "short": short}, lambda each: each.prompt_guess + 50)
     assert done["long"] == pytest.approx(done["short"], rel=0.1)
 
@@ -93,7 +93,7 @@ def test_classes_share_by_weight_and_batch_is_never_starved() -> None:
     for each in kinds.values():
         for _ in range(3):
             fair.offer(each, 0.0)
-    fair.leave(next(iter(fair._keys["blocker"])), 0.0, 0)
+    fair.leave(next(iter(fair._keys.in_progress("blocker"))), 0.0, 0)
     done = work_through(fair, 2100, kinds, lambda _each: 150)
     total = sum(done.values())
     assert done["interactive"] / total == pytest.approx(16 / 21, abs=0.02)
@@ -110,7 +110,7 @@ def test_a_batch_request_waits_for_at_most_its_classes_share_of_a_flood() -> Non
     for each in refill.values():
         for _ in range(3):
             fair.offer(each, 0.0)
-    fair.leave(next(iter(fair._keys["blocker"])), 0.0, 0)
+    fair.leave(next(iter(fair._keys.in_progress("blocker"))), 0.0, 0)
     since, gaps = 0, []
     for turn in range(200):
         entry = fair.take(float(turn))
@@ -146,7 +146,7 @@ def test_the_same_offers_are_served_in_the_same_order() -> None:
         fair.offer(ticket("z"), 0.0)
         for _ in range(60):
             fair.offer(ticket(dice.choice("abc"), dice.randrange(1, 900)), 0.0)
-        fair.leave(next(iter(fair._keys["z"])), 0.0, 0)
+        fair.leave(next(iter(fair._keys.in_progress("z"))), 0.0, 0)
         names = []
         while (entry := fair.take(0.0)) is not None:
             names.append(entry.ticket.tenant)
@@ -286,10 +286,12 @@ def test_a_request_larger_than_the_queue_waits_alone() -> None:
 def test_a_key_has_so_many_in_progress_and_no_more() -> None:
     fair = queue(sequences=2)
     mine = [taken(each) for each in flood(fair, 3, key_limit=3)]
-    assert refused(fair.offer(ticket(key_limit=3), 0.0)).reason is Reason.KEY_CONCURRENCY
+    refusal = refused(fair.offer(ticket(key_limit=3), 0.0))
+    assert refusal.reason is Reason.KEY_CONCURRENCY
     taken(fair.offer(ticket(key="another", key_limit=3), 0.0))
-    fair.leave(mine[2], 0.0)
-    assert refused(fair.offer(ticket(key_limit=3), 0.0)).retry_after_s > 1
+    soon = refusal.retry_after_s - 1.0
+    fair.leave(mine[2], soon)
+    assert refused(fair.offer(ticket(key_limit=3), soon)).retry_after_s > 1, "who was promised the place finds it"
 
 
 def test_a_deadline_that_cannot_be_met_is_refused_at_once() -> None:
@@ -354,7 +356,7 @@ def test_promises_that_nobody_keeps_leave_even_their_own_tenant_one_place() -> N
     flood(fair, 50, "busy")
     told = [refused(outcome).retry_after_s for outcome in flood(fair, 200) if isinstance(outcome, Refusal)]
     then = float(sorted(told)[len(told) // 2])
-    for entry in [entry for entry in fair._keys["a"] if entry.state is State.WAITING]:
+    for entry in [entry for entry in fair._keys.in_progress("a") if entry.state is State.WAITING]:
         fair.leave(entry, then)
     taken(fair.offer(ticket("quiet"), then))
     assert taken(fair.offer(ticket("a", key="other"), then)).state is State.WAITING

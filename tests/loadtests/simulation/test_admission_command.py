@@ -13,7 +13,7 @@ def test_it_prints_tables_writes_a_file_and_fails_where_a_load_is_below_the_bar(
     out = tmp_path / "results" / "out.json"
     monkeypatch.setattr(sys, "argv", ["admission", "--seeds", "1", "--out", str(out)])
     monkeypatch.setattr(
-        admission, "LOADS", {name: LOADS[name] for name in ("all classes", "limited keys on an idle service")}
+        admission, "LOADS", {name: LOADS[name] for name in ("all classes", "many small tenants")}
     )
     monkeypatch.setattr(admission, "costs_us", lambda: {"refusal": 12.0})
     monkeypatch.setattr(admission, "RESERVES", (0.2,))
@@ -21,8 +21,8 @@ def test_it_prints_tables_writes_a_file_and_fails_where_a_load_is_below_the_bar(
     with pytest.raises(SystemExit) as left:
         admission.main()
     results = msgspec.json.decode(out.read_bytes(), type=admission.Results)
-    assert [row.load for row in results.honesty][:2] == ["all classes", "limited keys on an idle service"]
-    assert results.missed == ["limited keys on an idle service"]
+    assert [row.load for row in results.honesty][:2] == ["all classes", "many small tenants"]
+    assert results.missed == ["many small tenants"]
     assert left.value.code == 1
     assert str(tmp_path) not in out.read_text()
-    assert "limited keys on an idle service" in capsys.readouterr().out
+    assert "many small tenants" in capsys.readouterr().out
