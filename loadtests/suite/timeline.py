@@ -1,5 +1,6 @@
 """Records → what happened in each span of time. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -29,37 +30,66 @@ class Window(msgspec.Struct, frozen=True):
     e2e_p99_ms: float
 
 
+class Timeline:
+    """Windows of `width` seconds from Unix time `begin` on, as records come. Each record is read once, and the percentiles of a
+    window are worked out once, unless a record comes that ended in it.
+    """
+
+    def __init__(self, begin: float, width: float) -> None:
+        self._begin, self._width = begin, width
+        self._ended: defaultdict[int, list[Record]] = defaultdict(list)
+        self._busy: defaultdict[int, float] = defaultdict(float)
+        self._tokens: defaultdict[int, float] = defaultdict(float)
+        self._known: dict[int, tuple[int, Window]] = {}
+
+    def take(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._ended[int((record.ended - self._begin) // self._width)].append(record)
+            self._spread(1.0, record.at + record.sent_s, record.ended, self._busy)
+            if record.tokens:
+                self._spread(record.tokens, record.at + (record.ttft_s or 0.0), record.ended, self._tokens, share=True)
+
+    def window(self, place: int) -> Window:
+        """That from begin + place x width."""
+        ended = self._ended.get(place, [])
+        count, known = self._known.get(place, (-1, None))
+        if known is None or count != len(ended):
+            known = _window(place * self._width, ended)
+            self._known[place] = len(ended), known
+        busy, tokens = (amounts.get(place, 0.0) / self._width for amounts in (self._busy, self._tokens))
+        return msgspec.structs.replace(known, in_flight=busy, tokens_per_s=tokens)
+
+    def forget(self, place: int) -> None:
+        """The windows before that one."""
+        for kept in (self._ended, self._busy, self._tokens, self._known):
+            for old in [one for one in kept if one < place]:
+                del kept[old]
+
+    def _spread(
+        self, amount: float, start: float, stop: float, into: defaultdict[int, float], *, share: bool = False
+    ) -> None:
+        """Adds amount x overlap to each window; with `share`, overlap is a part of the whole instead of seconds."""
+        begin, width = self._begin, self._width
+        length = max(stop - start, 1e-6)
+        for place in range(int((start - begin) // width), int((stop - begin) // width) + 1):
+            left = begin + place * width
+            overlap = min(stop, left + width) - max(start, left)
+            into[place] += amount * max(0.0, overlap) / (length if share else 1.0)
+
+
 def windows(records: Iterable[Record], begin: float, end: float, width: float) -> list[Window]:
     """`begin` and `end` in Unix time; whole windows of `width` seconds only."""
-    count = max(0, int((end - begin) / width))
-    ended: list[list[Record]] = [[] for _ in range(count)]
-    busy, tokens = [0.0] * count, [0.0] * count
-    for record in records:
-        last = (record.ended - begin) / width
-        if 0 <= last < count:
-            ended[int(last)].append(record)
-        _spread(1.0, record.at + record.sent_s, record.ended, begin, width, busy)
-        if record.tokens:
-            _spread(record.tokens, record.at + (record.ttft_s or 0.0), record.ended, begin, width, tokens, share=True)
-    return [_window(place * width, ended[place], busy[place] / width, tokens[place] / width) for place in range(count)]
+    line = Timeline(begin, width)
+    line.take(records)
+    return [line.window(place) for place in range(max(0, int((end - begin) / width)))]
 
 
-def _spread(
-    amount: float, start: float, stop: float, begin: float, width: float, into: list[float], *, share: bool = False
-) -> None:
-    """Adds amount x overlap to each window; with `share`, overlap is a part of the whole instead of seconds."""
-    length = max(stop - start, 1e-6)
-    for place in range(max(0, int((start - begin) // width)), min(len(into), int((stop - begin) // width) + 1)):
-        left = begin + place * width
-        overlap = min(stop, left + width) - max(start, left)
-        into[place] += amount * max(0.0, overlap) / (length if share else 1.0)
-
-
-def _window(at: float, ended: Sequence[Record], in_flight: float, tokens_per_s: float) -> Window:
+def _window(at: float, ended: Sequence[Record]) -> Window:
+    """Of what ended in it alone."""
     right = [one for one in ended if one.outcome is Outcome.RIGHT]
     judged = [one for one in right if one.judged]
     ttft = [one.ttft_s * 1e3 for one in judged if one.ttft_s is not None]
-    gaps = [gap * 1e3 for one in judged for gap in one.gaps_s]
+    gaps = sorted([gap * 1e3 for one in judged for gap in one.gaps_s])
     queue = [one.queue_s * 1e3 for one in right if one.queue_s is not None]
     e2e = [one.e2e_s * 1e3 for one in judged]
     return Window(
@@ -68,8 +98,8 @@ def _window(at: float, ended: Sequence[Record], in_flight: float, tokens_per_s: 
         failed=_count(ended, Outcome.FAILED),
         refused=_count(ended, Outcome.REFUSED),
         left=_count(ended, Outcome.LEFT),
-        in_flight=in_flight,
-        tokens_per_s=tokens_per_s,
+        in_flight=0.0,
+        tokens_per_s=0.0,
         ttft_p50_ms=percentile(ttft, 0.5),
         ttft_p99_ms=percentile(ttft, 0.99),
         gap_p50_ms=percentile(gaps, 0.5),
