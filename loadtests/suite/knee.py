@@ -1,11 +1,12 @@
 """Where a ramp bends: steps of load → throughput at each → the knee. Pure."""
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from loadtests.suite.record import Record
-from loadtests.suite.timeline import windows
+from loadtests.arithmetic import percentile
+from loadtests.suite.record import Outcome, Record
 
 FLAT = 0.2
 FLAT_STEPS = 3
@@ -27,14 +28,30 @@ class Point(msgspec.Struct, frozen=True):
     ttft_p99_ms: float
 
 
-def points(records: Sequence[Record], steps: Sequence[Step]) -> list[Point]:
-    """One for each step that has ended."""
-    found = []
-    for step in steps:
-        begin = step.begin + SETTLE * (step.end - step.begin)
-        (seen,) = windows(records, begin, step.end, step.end - begin - 1e-6)
-        found.append(Point(step.users, seen.tokens_per_s, seen.ttft_p99_ms))
-    return found
+def points(records: Iterable[Record], steps: Sequence[Step]) -> list[Point]:
+    """One for each step that has ended; `steps` in their order. Each record is read once, however many steps there are."""
+    spans = [(step.begin + SETTLE * (step.end - step.begin), step.end) for step in steps]
+    begins, ends = [begin for begin, _ in spans], [end for _, end in spans]
+    tokens = [0.0] * len(spans)
+    ttft_ms: list[list[float]] = [[] for _ in spans]
+    for record in records:
+        start, stop = record.at + (record.ttft_s or 0.0), record.ended
+        for place in range(bisect_right(ends, start), bisect_left(begins, stop)):
+            overlap = min(stop, ends[place]) - max(start, begins[place])
+            tokens[place] += record.tokens * overlap / max(stop - start, 1e-6)
+        place = bisect_right(begins, stop) - 1
+        if (
+            place >= 0
+            and stop < ends[place]
+            and record.judged
+            and record.outcome is Outcome.RIGHT
+            and record.ttft_s is not None
+        ):
+            ttft_ms[place].append(record.ttft_s * 1e3)
+    return [
+        Point(step.users, amount / (end - begin), percentile(seen, 0.99))
+        for step, (begin, end), amount, seen in zip(steps, spans, tokens, ttft_ms, strict=True)
+    ]
 
 
 def whole(records: Sequence[Record], steps: Sequence[Step], now: float, late_s: float = 0.0) -> list[Step]:

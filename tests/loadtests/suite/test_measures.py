@@ -1,6 +1,7 @@
 """From records to figures: percentiles, goodput, windows, memory growth, and where a ramp bends."""
 
 import math
+from random import Random
 
 import pytest
 
@@ -135,6 +136,27 @@ def test_a_steps_throughput_leaves_its_begin_out():
     (point,) = points([record(at=1.0, tokens=900, e2e_s=1.0), *steady], [Step(4, 0.0, 20.0)])
     assert point.users == 4
     assert point.tokens_per_s == pytest.approx(100 / 14, rel=1e-3)
+
+
+def test_a_ramp_that_is_judged_reads_each_record_once_and_knows_its_steps():
+    class Counted(list):
+        readings = 0
+
+        def __iter__(self):
+            self.readings += 1
+            return super().__iter__()
+
+    rng = Random(1)
+    seen = Counted(
+        record(at=rng.uniform(-5, 85), e2e_s=1 + rng.expovariate(0.2), ttft_s=rng.random()) for _ in range(400)
+    )
+    steps = [Step(8 * number, 20.0 * (number - 1), 20.0 * number) for number in range(1, 5)]
+    found = points(seen, steps)
+    assert seen.readings == 1
+    for point, step in zip(found, steps, strict=True):
+        (window,) = windows(seen, step.begin + 6, step.end, 14 - 1e-9)
+        assert point.users == step.users
+        assert (point.tokens_per_s, point.ttft_p99_ms) == pytest.approx((window.tokens_per_s, window.ttft_p99_ms))
 
 
 def sampled(*anon: int) -> list[Sample]:
