@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 SCHEMA = 1
-LOW, HELD_S, IDLE_S = 0.95, 300.0, 60.0
+LOW, SEEN, HELD_S, IDLE_S = 0.95, 0.95, 300.0, 60.0
 
 
 class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`in_flight_*`: streams that the gateway counted, sampled every two seconds for `steady_s`, after all had started. Memory is
-    anonymous, of the gateway's process: idle, at its highest under load, and per stream (KiB).
+    """`in_flight_*`: streams that the gateway counted, sampled every two seconds for `steady_s`, after all had started, of which
+    it answered `seen_share`. Memory is anonymous, of the gateway's process: idle, at its highest under load, and per stream (KiB).
     """
 
     wanted: int
@@ -31,6 +31,7 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_after_mib: float
     gateway_fds_peak: int
     steady_s: float
+    seen_share: float = 1.0
 
     @property
     def met(self) -> bool:
@@ -40,6 +41,7 @@ class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and 0 < self.wanted <= self.in_flight_median
             and self.in_flight_low >= LOW * self.wanted
             and self.steady_s >= HELD_S
+            and self.seen_share >= SEEN
         )
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
+from typing import NamedTuple
 
 from loadtests.arithmetic import percentile
 from loadtests.concurrency.idle import ask_all, close_all, open_all
@@ -28,6 +29,26 @@ def gateway(seen: Sample) -> Process:
     return next(process for process in seen.processes if process.role == Role.GATEWAY.value)
 
 
+class InFlight(NamedTuple):
+    """Of the samples that say how many streams ran: the median and the lowest count, the seconds from the first to the last, and
+    their share of all samples.
+    """
+
+    median: float
+    low: int
+    steady_s: float
+    seen_share: float
+
+
+def in_flight(samples: Sequence[Sample]) -> InFlight:
+    """A gateway that was too busy to say it has not lost its streams."""
+    seen = [(one.at, one.running) for one in samples if one.running is not None]
+    if not seen:
+        return InFlight(0.0, 0, 0.0, 0.0)
+    running = [count for _, count in seen]
+    return InFlight(median(running), min(running), seen[-1][0] - seen[0][0], len(seen) / len(samples))
+
+
 async def streams(
     door: Door, look: Callable[[], Sample], sampler: Sampler, wanted: int, seconds: float, max_tokens: int, seed: int
 ) -> Streams:
@@ -43,17 +64,17 @@ async def streams(
     await asyncio.sleep(SETTLE_S)
     steady = [seen for seen in sampler.samples if full <= seen.at <= full + seconds + 2 * EVERY_S]
     peak = max(gateway(seen).anon for seen in sampler.samples)
-    running = [seen.running for seen in steady] or [0]
-    times = [seen.at for seen in steady] or [0.0]
+    flight = in_flight(steady)
     return Streams(
         wanted=wanted,
         seconds=took,
-        steady_s=times[-1] - times[0],
+        steady_s=flight.steady_s,
+        seen_share=flight.seen_share,
         max_tokens=max_tokens,
         completed=held.completed,
         tokens_per_s=held.tokens / took,
-        in_flight_median=median(running),
-        in_flight_low=min(running),
+        in_flight_median=flight.median,
+        in_flight_low=flight.low,
         ttft_p50_ms=1e3 * percentile(held.ttft_s, 0.5),
         ttft_p99_ms=1e3 * percentile(held.ttft_s, 0.99),
         mean_gap_p50_ms=1e3 * percentile(held.mean_gaps_s, 0.5),

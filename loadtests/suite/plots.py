@@ -1,8 +1,9 @@
 """A run as pictures: inline SVG by matplotlib, small enough that a whole report is one file."""
 
 import io
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -102,11 +103,16 @@ def throughput(windows: Sequence[Window], ramp: Sequence[Point], knee: Point | N
     return _drawn("Throughput against concurrency", "streams in flight", "tokens/s", draw)
 
 
+def _known(values: Iterable[float | None]) -> list[float]:
+    """What nobody knows is a gap in the line."""
+    return [math.nan if value is None else value for value in values]
+
+
 def engines(samples: Sequence[Sample], begin: float) -> str:
     def draw(axes: Axes) -> None:
         at = [sample.at - begin for sample in samples]
-        axes.step(at, [sample.engines for sample in samples], where="post", label="engine replicas")
-        axes.plot(at, [sample.kv_use for sample in samples], label="KV cache in use (share)")
+        axes.step(at, _known(sample.engines for sample in samples), where="post", label="engine replicas")
+        axes.plot(at, _known(sample.kv_use for sample in samples), label="KV cache in use (share)")
         axes.set_ylim(bottom=0)
 
     return _drawn("Replicas", "s", "", draw)
@@ -115,8 +121,8 @@ def engines(samples: Sequence[Sample], begin: float) -> str:
 def queue(samples: Sequence[Sample], begin: float) -> str:
     def draw(axes: Axes) -> None:
         at = [sample.at - begin for sample in samples]
-        axes.plot(at, [sample.waiting for sample in samples], label="waiting")
-        axes.plot(at, [sample.running for sample in samples], label="running")
+        axes.plot(at, _known(sample.waiting for sample in samples), label="waiting")
+        axes.plot(at, _known(sample.running for sample in samples), label="running")
 
     return _drawn("Queue depth", "s", "requests", draw)
 

@@ -5,10 +5,9 @@ import json
 import os
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from http.client import HTTPException
 from statistics import median
 from typing import Any, Self
 
@@ -35,16 +34,16 @@ class Process(msgspec.Struct, frozen=True):
 
 class Sample(msgspec.Struct, frozen=True):
     """At Unix time `at`. Of all models together: engines that are up, requests that wait and run, mean share of KV cache in use;
-    `reservations` of token budgets.
+    `reservations` of token budgets. None where the management port gave no answer.
     """
 
     at: float
-    engines: int
-    waiting: int
-    running: int
-    kv_use: float
+    engines: int | None
+    waiting: int | None
+    running: int | None
+    kv_use: float | None
     processes: list[Process]
-    reservations: int = 0
+    reservations: int | None = 0
 
 
 class Growth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,16 +70,16 @@ def read_status(management: str) -> dict[str, Any]:
 
 
 def sample(management: str, pids: Iterable[int], at: float) -> Sample:
-    """Without an answer of the management port, its figures are 0."""
-    status: dict[str, Any] = {"models": []}
-    with contextlib.suppress(OSError, ValueError, urllib.error.URLError):
-        status = read_status(management)
-    models = status["models"]
-    engines = [engine for model in models for engine in model["engines"] if engine["state"] == "up"]
     processes = []
     for pid in pids:
         with contextlib.suppress(OSError):
             processes.append(read_process(pid))
+    try:
+        status = read_status(management)
+    except (OSError, ValueError, HTTPException):
+        return Sample(at, None, None, None, None, processes, None)
+    models = status["models"]
+    engines = [engine for model in models for engine in model["engines"] if engine["state"] == "up"]
     return Sample(
         at=at,
         engines=len(engines),
@@ -166,7 +165,3 @@ def leaked_descriptors(before: Sample, after: Sample, allowed: int) -> list[str]
         for process in after.processes
         if process.pid in held and process.fds > held[process.pid] + allowed
     ]
-
-
-def write_samples(samples: Sequence[Sample], file: Path) -> None:
-    file.write_bytes(msgspec.msgpack.encode(list(samples)))

@@ -9,7 +9,7 @@ import yaml
 from loadtests.concurrency.__main__ import prepared
 from loadtests.concurrency.idle import ask_all, close_all, open_all
 from loadtests.concurrency.results import Connections, Results, Streams
-from loadtests.concurrency.session import TooFewDescriptorsError, connections
+from loadtests.concurrency.session import InFlight, TooFewDescriptorsError, connections, in_flight
 from loadtests.concurrency.streams import Door, Held, hold
 from loadtests.drive import ROOT
 from loadtests.suite.sampler import Sample
@@ -71,12 +71,19 @@ async def test_more_connections_than_descriptors_are_refused_beforehand(toy: Toy
         await connections(door(toy), never, 10**9, 1.0, 1)
 
 
+def test_streams_that_nobody_could_count_for_a_moment_were_not_gone():
+    seen = [Sample(float(at), 1, 0, running, 0.0, []) for at, running in ((0, 12), (2, None), (4, 10), (6, 12))]
+    assert in_flight(seen) == InFlight(12, 10, 6.0, 0.75)
+    assert in_flight(seen[1:2]) == in_flight([]) == InFlight(0, 0, 0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     "flaw",
     [
         {"in_flight_median": 10},
         {"in_flight_low": 949},
         {"steady_s": 299.0},
+        {"seen_share": 0.94},
         {"problems": {"status 503": 1}},
         {"wanted": 0},
     ],
@@ -84,7 +91,7 @@ async def test_more_connections_than_descriptors_are_refused_beforehand(toy: Toy
 )
 def test_a_thousand_streams_are_held_if_a_thousand_were_there_for_five_minutes(flaw: dict):
     fields = dict.fromkeys(Streams.__struct_fields__, 1.0) | {"problems": {}, "wanted": 1000, "steady_s": 301.0}
-    fields |= {"in_flight_median": 1000, "in_flight_low": 950}
+    fields |= {"in_flight_median": 1000, "in_flight_low": 950, "seen_share": 0.95}
     assert Streams(**fields).met
     assert not Streams(**fields | flaw).met
 
