@@ -20,6 +20,7 @@ from loadtests.bench.__main__ import PIPED_WIDTH, ROOT, commit, versions
 from loadtests.bench.probe import machine
 from loadtests.bench.results import without_paths
 from loadtests.servers import Server, start_sluice
+from loadtests.suite.arrivals import trace_file
 from loadtests.suite.gate import Figures, Objectives, judge, read_objectives
 from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--rate", type=float, help="requests/s of each user, in a poisson suite")
     root.add_argument("--arrivals", choices=ARRIVALS, help="instead of the suite's own")
     root.add_argument("--personas", help="comma-separated, as name or name=weight")
-    root.add_argument("--trace", type=Path, help="CSV or Mooncake JSON lines, for suites trace and day")
+    root.add_argument("--trace", type=trace_file, help="CSV or Mooncake JSON lines, for suites trace and day")
     root.add_argument("--trace-speed", type=float, help="replay so many times faster")
     root.add_argument("--trace-scale", type=float, help="divide the trace's token counts by this")
     root.add_argument("--workers", type=int, default=0, help="Locust worker processes (default: one process for all)")

@@ -1,6 +1,8 @@
 """When requests come: pure functions of traces and rates. Open loop: nothing here waits for an answer."""
 
+import argparse
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -42,13 +44,22 @@ def read_trace(file: Path) -> list[Arrival]:
     """
     try:
         arrivals = _read_csv(file) if file.suffix == ".csv" else _read_mooncake(file)
-    except (OSError, msgspec.MsgspecError) as exc:
+    except (OSError, UnicodeDecodeError, csv.Error, msgspec.MsgspecError) as exc:
         raise TraceError(f"{file}: {exc}") from exc
     if not arrivals:
         raise TraceError(f"{file}: no arrivals")
     arrivals.sort(key=lambda arrival: arrival.at_s)
     first = arrivals[0].at_s
     return [msgspec.structs.replace(arrival, at_s=arrival.at_s - first) for arrival in arrivals]
+
+
+def trace_file(text: str) -> Path:
+    """The type of a command-line option: a file that `read_trace` can read. Raises ArgumentTypeError."""
+    try:
+        read_trace(Path(text))
+    except TraceError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
+    return Path(text)
 
 
 def _read_mooncake(file: Path) -> list[Arrival]:
@@ -67,16 +78,19 @@ def _read_csv(file: Path) -> list[Arrival]:
                 prompt = fields.get("input_tokens") or fields["contexttokens"]
                 output = fields.get("output_tokens") or fields["generatedtokens"]
                 arrivals.append(Arrival(_seconds(fields["timestamp"]), int(prompt), int(output)))
-            except (KeyError, ValueError, TypeError) as exc:
+            except (KeyError, ValueError, TypeError, OverflowError) as exc:
                 raise TraceError(f"{file}:{number}: {type(exc).__name__}: {exc}") from exc
     return arrivals
 
 
 def _seconds(value: str) -> float:
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
         return datetime.fromisoformat(value.strip()[:26]).timestamp()
+    if not math.isfinite(seconds):
+        raise ValueError(f"{value!r} is no time")
+    return seconds
 
 
 def fitted(arrival: Arrival, scale: float, context: int) -> Arrival:

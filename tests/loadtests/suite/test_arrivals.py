@@ -46,11 +46,15 @@ def test_a_mooncake_trace_keeps_what_prompts_share(tmp_path):
         ("t.csv", "timestamp,input_tokens,output_tokens\n1,2,3\nsoon,2,3\n", "t.csv:3"),
         ("t.csv", "timestamp,output_tokens\n1,2\n", "t.csv:2"),
         ("t.csv", "timestamp,input_tokens,output_tokens\n", "no arrivals"),
+        ("t.csv", "timestamp,input_tokens,output_tokens\n1,2,3\nnan,2,3\n", "t.csv:3"),
+        ("t.csv", "timestamp,input_tokens,output_tokens\n1e999,2,3\n", "t.csv:2"),
+        ("t.csv", "timestamp,input_tokens,output_tokens\n1,2,\xff\n", "t.csv: 'utf-8'"),
+        ("t.csv", f"timestamp,input_tokens,output_tokens\n1,2,{'3' * 140_000}\n", "t.csv: field"),
         ("t.jsonl", '{"timestamp": 1}', "t.jsonl"),
     ],
 )
 def test_a_trace_that_cannot_be_read_is_refused_by_name(tmp_path, name, text, said):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(TraceError, match=said):
         read_trace(tmp_path / name)
     with pytest.raises(TraceError, match=r"none\.csv"):

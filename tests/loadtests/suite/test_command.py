@@ -52,6 +52,14 @@ def test_a_tree_that_differs_from_its_commit_is_no_baseline(monkeypatch: pytest.
     assert "--save: the working tree differs" in capsys.readouterr().err
 
 
+def test_a_trace_that_cannot_be_read_is_refused_before_anything_starts(tmp_path: Path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command.parser().parse_args(["trace", "--trace", str(tmp_path / "none.csv")])
+    assert ended.value.code == 2
+    assert "--trace: " in (said := capsys.readouterr().err)
+    assert "none.csv" in said
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, subprocess.CalledProcessError(1, "keys")])
 def test_a_sluice_whose_keys_could_not_be_made_is_stopped(error, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Started:
