@@ -52,6 +52,12 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
         return array.array("f", self.gaps).tolist()
 
     @property
+    def tokens_per_s(self) -> float | None:
+        """Between its first and its last token; None where there is no time between. An event may have several tokens."""
+        gaps = self.gaps_s
+        return max(self.tokens - 1, len(gaps)) / sum(gaps) if any(gaps) else None
+
+    @property
     def ended(self) -> float:
         return self.at + self.e2e_s
 

@@ -60,10 +60,9 @@ def tell(environment: Environment, record: Record) -> None:
     if record.outcome is Outcome.RIGHT:
         if record.ttft_s is not None:
             observe(stats, Metric.TTFT, persona, [record.ttft_s * 1e3])
-        gaps = record.gaps_s
-        observe(stats, Metric.GAP, persona, [gap * 1e3 for gap in gaps])
-        if gaps and sum(gaps) > 0:
-            observe(stats, Metric.RATE, persona, [len(gaps) / sum(gaps)])
+        observe(stats, Metric.GAP, persona, [gap * 1e3 for gap in record.gaps_s])
+        if (rate := record.tokens_per_s) is not None:
+            observe(stats, Metric.RATE, persona, [rate])
     if record.queue_s is not None:
         observe(stats, Metric.QUEUE, persona, [record.queue_s * 1e3])
     environment.events.request.fire(

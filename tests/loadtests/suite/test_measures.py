@@ -73,6 +73,12 @@ def test_a_request_that_waits_for_its_retry_is_not_in_flight():
     assert (first.in_flight, second.in_flight) == (0.0, 0.2)
 
 
+def test_the_rate_of_a_stream_is_of_tokens_and_not_of_events():
+    assert record(tokens=21).tokens_per_s == pytest.approx(200)
+    assert record(tokens=0).tokens_per_s == pytest.approx(100), "without usage there are only its events"
+    assert record(gap_s=0.0).tokens_per_s is None
+
+
 def test_records_travel_from_worker_to_master():
     worker, master = Journal(), Journal()
     worker.records.append(record())
