@@ -5,12 +5,13 @@ An engine as the root of an application would count as an ingress too, and get a
 
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ray import serve
 from ray.serve import Application
 
-from deployments import environment
+from deployments import environment, withheld
 from deployments.autoscaling.serve_policy import replicas
 from deployments.engine import Engine, EngineOptions
 from deployments.ingress import Gateway, GatewayOptions
@@ -30,14 +31,20 @@ def engine_name(model: str) -> str:
     return "Engine-" + "".join(c if c.isalnum() or c in "-_" else "-" for c in model)
 
 
-def build(config: Config, served: list[Served], deployed: Collection[str] = ()) -> Application:
-    """The application named `config.name`; nothing in it is secret. `deployed`: names of those deployments that Serve has."""
+def build(
+    config: Config, served: list[Served], deployed: Collection[str] = (), secrets: Path | None = None
+) -> Application:
+    """The application named `config.name`; nothing in it is secret.
+
+    `deployed`: names of those deployments that Serve has; `secrets`: where gateways find what is withheld from it.
+    """
     engines = [_engine(config, one, deployed) for one in served]
     options = GatewayOptions(
         config=_for_gateways(config),
         specs=tuple(_front(one) for one in served),
         app=config.name,
         engine_deployments={one.model.name: engine_name(one.model.name) for one in served},
+        secrets=secrets,
     )
     gateway: Any = serve.deployment(
         serve.ingress()(Gateway),
@@ -54,8 +61,8 @@ def build(config: Config, served: list[Served], deployed: Collection[str] = ()) 
 
 
 def _for_gateways(config: Config) -> Config:
-    """Without what concerns engines alone: a change of it is then no new version of the gateway, which runs on."""
-    return config.model_copy(update={"models": ()})
+    """Without secrets, and what concerns engines alone: a change of it is then no new version of the gateway, which runs on."""
+    return withheld.without(config).model_copy(update={"models": ()})
 
 
 def _front(served: Served) -> FrontSpec:

@@ -4,13 +4,14 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 import structlog
 from ray.serve.handle import DeploymentHandle
 
-from deployments import membership
+from deployments import membership, withheld
 from deployments.ray_metrics import mirror
 from gateway.config import Config
 from gateway.http.asgi import App
@@ -23,13 +24,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """What a replica is told; keys and certificates are files that it reads itself."""
+    """What a replica is told; keys, certificates and what `secrets` holds are files that it reads itself."""
 
     config: Config
     specs: tuple[FrontSpec, ...]
     app: str
     engine_deployments: dict[str, str]
     """Model → deployment, in the order of the handles that the gateway gets."""
+    secrets: Path | None
 
 
 class Gateway:
@@ -42,7 +44,8 @@ class Gateway:
         logs.configure(process="gateway")
         from gateway.app import GatewayApp
 
-        self._gateway = GatewayApp(options.config, options.specs, ray.util.get_node_ip_address())
+        config = withheld.restored(options.config, options.secrets)
+        self._gateway = GatewayApp(config, options.specs, ray.util.get_node_ip_address())
         self._mirror = mirror(self._gateway.telemetry.metrics.registry)
 
         async def watch(model: str, on_change: Callable[[list[EngineCard]], None]) -> None:

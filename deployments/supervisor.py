@@ -14,7 +14,7 @@ import httpx
 import psutil
 from rich.console import Console
 
-from deployments import environment, processes
+from deployments import environment, processes, withheld
 from deployments.autoscaling import record
 from deployments.preflight import StartError, alone, check_ports, check_reload, check_tls, make_token, resolve
 from deployments.quantization import Served
@@ -40,6 +40,7 @@ class Supervisor:
         self._state: RunState | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._step: asyncio.Future[Any] | None = None
+        self._secrets: Path | None = None
 
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
         """Raises ConfigError or StartError; what had been started is stopped then too."""
@@ -128,7 +129,7 @@ class Supervisor:
         self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
         await self._wait_running(ray, serve)
         await self._wait_ready()
-        self._forget_records()
+        self._forget()
         processes.let_watchers_yield()
         return state
 
@@ -139,7 +140,8 @@ class Supervisor:
         from deployments.app import build
 
         there = (await self._blocking(serve.status)).applications.get(config.name)
-        built = build(config, served, there.deployments if there else ())
+        self._secrets = withheld.leave(config)
+        built = build(config, served, there.deployments if there else (), self._secrets)
         target = serve.RunTarget(target=built, name=config.name, route_prefix="/")
         await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
 
@@ -174,10 +176,11 @@ class Supervisor:
         await self._deploy(config, served)
         await self._wait_running(ray, serve)
         await self._wait_ready()
-        self._forget_records()
+        self._forget()
 
-    def _forget_records(self) -> None:
-        """Once the policies that wrote them are gone."""
+    def _forget(self) -> None:
+        """What replicas that are gone now wrote and read."""
+        withheld.forget(self._config, but=self._secrets)
         record.keep(self._config.autoscaling_folder, [one.name for one in self._config.models if one.autoscaling])
 
     def _init_ray(self) -> Any:
@@ -273,4 +276,5 @@ class Supervisor:
             ray.shutdown()
         killed = processes.end(list(set(below)), STOP_GRACE_S)
         RunState.remove(self._config.state_dir)
+        withheld.forget(self._config)
         self._say("stopped" if not killed else f"stopped; {len(killed)} processes had to be killed")

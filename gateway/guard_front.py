@@ -52,7 +52,8 @@ class GuardFront:
         self._guard = Guard(_detector(config, salt("\0guard")), self._store, self._on_change, self._settings.queue)
         shares = {name: tenant.leak_share for name, tenant in self._settings.tenants.items() if tenant.leak_share}
         self._leaks = LeakBudgets(self._store, accounts, self._settings.leak_share, shares, self._settings.secret)
-        self._webhook = None if self._settings.webhook is None else Webhook(self._settings.webhook)
+        webhook = self._settings.webhook
+        self._webhook = None if webhook is None else Webhook(webhook.get_secret_value())
         self._leaked: list[dict[str, Any]] = []
         levels = [level.label for level in Level if level > Level.OBSERVE]
         self._metrics = GuardMetrics(

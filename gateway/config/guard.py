@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from gateway.config.types import Strict, UserPath
 
@@ -49,7 +49,9 @@ class Guard(Strict):
     calibration: UserPath | None = Field(default=None, description="a table of one's own; default: the packaged one")
     clean_hours: float = Field(default=24.0, gt=0, description="without evidence, before a level falls by one")
     quarantine_hours: float = Field(default=24.0, gt=0)
-    webhook: str | None = Field(default=None, pattern=r"^https?://", description="told of VERIFY and QUARANTINE")
+    webhook: SecretStr | None = Field(
+        default=None, description="told of VERIFY and QUARANTINE; a secret, as receivers often know senders by it"
+    )
     tenants: dict[str, GuardTenant] = Field(default_factory=dict)
     links: tuple[Annotated[tuple[str, ...], AfterValidator(_of_two)], ...] = Field(
         default=(), description="tenants that are one customer: they share budgets, and count as one"
@@ -60,3 +62,10 @@ class Guard(Strict):
     unsafe_open_surface: bool = Field(
         default=False, description="TURNS THE GUARD OFF, field lists included; only when listening on loopback"
     )
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("give a URL that begins with http:// or https://")
+        return url

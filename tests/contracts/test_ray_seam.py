@@ -8,6 +8,7 @@ import inspect
 from importlib.metadata import requires
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -108,19 +109,25 @@ def test_every_environment_variable_is_one_that_ray_reads() -> None:
     assert not wanted
 
 
-def versions(**changes: object) -> dict[str, str]:
+def told(sections: dict[str, object], **changes: object) -> list[Any]:
     """What Serve would be told of each deployment, by its own builder."""
-    from ray.serve._private import client
     from ray.serve._private.build_app import build_app
 
+    from deployments import withheld
     from deployments.app import build
     from deployments.preflight import resolve
 
-    assert "version=deployment._version or get_random_string()" in inspect.getsource(client)
     model = {"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}, **changes}
-    config = Config.model_validate({"models": [model]})
-    built = build_app(build(config, resolve(config, "test")), name="sluice")
-    return {deployment.name: deployment._version for deployment in built.deployments}
+    config = Config.model_validate({"models": [model]} | sections)
+    built = build_app(build(config, resolve(config, "test"), (), withheld.leave(config)), name="sluice")
+    return list(built.deployments)
+
+
+def versions(sections: dict[str, object] | None = None, **changes: object) -> dict[str, str]:
+    from ray.serve._private import client
+
+    assert "version=deployment._version or get_random_string()" in inspect.getsource(client)
+    return {deployment.name: deployment._version for deployment in told(sections or {}, **changes)}
 
 
 def test_a_deployment_has_another_version_only_if_its_own_settings_are_others() -> None:
@@ -130,6 +137,24 @@ def test_a_deployment_has_another_version_only_if_its_own_settings_are_others() 
     assert versions(replicas=3, surge=False) == first
     changed = versions(engine={"max_num_seqs": 7})
     assert {name for name in first if changed[name] != first[name]} == {"Engine-m"}
+
+
+def test_another_redis_is_another_version_of_the_gateway_and_its_url_is_nothing_that_serve_keeps(
+    tmp_path: Path,
+) -> None:
+    from ray import cloudpickle
+
+    sections = [
+        {"state_dir": str(tmp_path), "limits": {"redis": url}, "gateway": {"guard": {"webhook": "https://a/swordfish"}}}
+        for url in ("redis://:hunter2@a/0", "redis://:hunter2@a/0", "redis://:hunter2@b/0")
+    ]
+    first, same, other = (versions(each) for each in sections)
+    assert same == first
+    assert {name for name in first if other[name] != first[name]} == {"Gateway"}
+    for deployment in told(sections[0]):
+        kept = cloudpickle.dumps((deployment.init_args, deployment.init_kwargs, deployment._deployment_config))
+        assert b"hunter2" not in kept
+        assert b"swordfish" not in kept
 
 
 def test_changed_settings_leave_as_many_replicas_as_there_are_whatever_the_first_number_was() -> None:
