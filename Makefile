@@ -45,6 +45,7 @@ types:
 
 rules:
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/jactionlint --strict-exit --shellcheck= --pyflakes= .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/python requirements/lock.py --check
 	$(BIN)/python -m pytest -q --durations=0 --durations-min=5 tests/check

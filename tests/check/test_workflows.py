@@ -1,6 +1,10 @@
-"""What the workflow files ask for exists here; zizmor, in `make check`, looks at what they may do."""
+"""What the workflow files ask for exists here; in `make check`, jactionlint looks at whether GitHub understands them, and zizmor at
+what they may do.
+"""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,8 @@ from loadtests.suite.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 
 def read(file: Path) -> dict[Any, Any]:
@@ -31,6 +36,27 @@ def test_there_are_tests_on_each_change_a_gate_before_a_release_and_a_manual_gpu
         "release-gate": {"push", "workflow_dispatch"},
         "gpu": {"workflow_dispatch"},
     }
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("timeout-minutes", "timeout-minuts"),
+        ("inputs.suite", "inputs.siute"),
+        ("always()", "alway()"),
+        ("ubuntu-24.04", "ubuntu-42.04"),
+    ],
+)
+def test_what_github_would_not_understand_is_found_here(right: str, wrong: str):
+    """As `make check` asks."""
+    ((linter, options),) = re.findall(
+        r"^\t\$\(BIN\)/(jactionlint) (.*) \.github/workflows/\*\.yml$", MAKEFILE, re.MULTILINE
+    )
+    command = [Path(sys.executable).with_name(linter), *options.split(), "-"]
+    text = (ROOT / ".github" / "workflows" / "release-gate.yml").read_text()
+    for given, status in ((text, 0), (text.replace(right, wrong), 1)):
+        linted = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        assert linted.returncode == status, linted.stdout
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
