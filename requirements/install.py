@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import preflight
-from pip_run import Failed, Progress, pip_install
+from pip_run import Failed, Progress, byte_compile, pip_install
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -79,6 +79,7 @@ def install(venv: Path, accelerator: str, dev: bool, progress: Progress) -> None
         arguments += [pin.replace("==", "!=") + "+cpu" for pin in pins if pin.startswith("torch==")]
     pip_install(venv, arguments, len(pins), progress, lock)
     pip_install(venv, ["--no-build-isolation", "-e", str(PROJECT)], 1, progress, lock)
+    byte_compile(venv, progress, lock)
     (venv / STAMP).write_text(json.dumps({**wanted, "dev": wanted["dev"] if dev else None}) + "\n")
     progress.show(f"Sluice is installed in {venv} ({accelerator}, {len(pins)} packages)", last=True)
 

@@ -5,6 +5,7 @@ Standard library only, syntax of Python 3.7. Nothing here chooses an index: pip 
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -81,7 +82,7 @@ def pip_install(venv: Path, arguments: list[str], total: int, progress: Progress
 
     pip keeps `lock`, an open file, so that a pip that outlives a killed installer still holds the next one back.
     """
-    command = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--no-deps", "--no-input"]
+    command = [str(venv / "bin" / "python"), "-I", "-m", "pip", "install", "--no-deps", "--no-input", "--no-compile"]
     # Its own session: a Ctrl-C reaches pip once, from us, and pip puts back what it was replacing.
     process = subprocess.Popen(
         [*command, "--progress-bar", "off", *arguments],
@@ -105,6 +106,27 @@ def pip_install(venv: Path, arguments: list[str], total: int, progress: Progress
     reader.join()
     if process.returncode:
         raise Failed(explanation(list(watched.last)), "\n".join(watched.last))
+
+
+def byte_compile(venv: Path, progress: Progress, lock: int) -> None:
+    """Bytecode of every installed module, on all processor cores: pip would make it on one. What cannot be compiled is left.
+
+    An installer that is killed leaves it to end by itself; it keeps `lock`, as pip does.
+    """
+    python = str(venv / "bin" / "python")
+    process = subprocess.Popen(
+        [python, "-I", "-m", "compileall", "-qq", "-j", "0", *map(str, venv.glob("lib/python3*/site-packages"))],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, pass_fds=[lock],
+    )  # fmt: skip
+    try:
+        while process.poll() is None:
+            progress.show("Compiling the modules")
+            time.sleep(0.3)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _state(watched: Watched, venv: Path, total: int) -> str:
