@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from gateway.config import document
 from gateway.config.drift import Drift
 from gateway.config.guard import Guard
 from gateway.config.limits import Limits
@@ -140,12 +140,7 @@ class Config(Strict):
 
 def load(path: Path) -> Config:
     """Read a YAML file. Raises ConfigError naming the file, the key and what is allowed there."""
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise ConfigError(str(path), "", f"cannot be read: {exc.strerror}") from exc
-    except yaml.YAMLError as exc:
-        raise ConfigError(str(path), "", f"is not YAML: {' '.join(str(exc).split())}") from exc
+    raw = document.read(path)
     if not isinstance(raw, dict):
         raise ConfigError(str(path), "", "must be a mapping with at least the key 'models'")
     try:
