@@ -316,6 +316,7 @@ def _admission_status(admission: Admission) -> dict[str, Any]:
         "prefill_limit": status.prefill_limit,
         "drain_tokens_per_s": round(status.drain_rate, 1),
         "promised": status.promised,
+        "held": status.held,
         "refused": _refused(admission),
     }
 

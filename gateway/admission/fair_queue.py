@@ -220,6 +220,7 @@ class FairQueue:
             prefill_limit=self.capacity.prefill_tokens,
             drain_rate=self.drain_rate(now),
             promised=self._room.promises.outstanding,
+            held=self._room.held.requests,
         )
 
     def _next(self, now: float) -> Flow | None:

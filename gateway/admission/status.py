@@ -15,7 +15,9 @@ class ClassStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """`waiting_by_tier` counts tenants with something waiting. `drain_rate` is in tokens of charged work per second."""
+    """`waiting_by_tier` counts tenants with something waiting. `drain_rate` is in tokens of charged work per second. `promised`
+    have been told when to come back; `held` have, and wait for a place of their key.
+    """
 
     waiting: int
     waiting_tokens: int
@@ -29,3 +31,4 @@ class Status(NamedTuple):
     prefill_limit: int
     drain_rate: float
     promised: int
+    held: int

@@ -19,6 +19,7 @@ def test_those_of_a_full_key_who_come_back_when_told_are_held_in_their_order_and
     running = taken(fair.offer(ticket(key_limit=1), 0.0))
     back = [taken(each) for each in told_to_come_back(fair, 3)]
     assert [entry.state for entry in back] == [State.HELD] * 3
+    assert (fair.status(120.0).waiting, fair.status(120.0).held) == (0, 3)
     assert refused(fair.offer(ticket(key_limit=1), 120.0)).reason is Reason.KEY_CONCURRENCY, "nobody new passes them"
     assert fair.take(120.0) is None
     for entry in back:
