@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psutil
 from rich.console import Console
+from rich.text import Text
 
 from deployments import environment, processes, withheld
 from deployments.autoscaling import record
@@ -83,9 +84,10 @@ class Supervisor:
         loop.remove_signal_handler(signal.SIGUSR1)
         loop.add_signal_handler(signal.SIGUSR1, self._reload.set)
 
-    def _say(self, text: str) -> None:
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """Plain text, or (text, style): errors of others are told, too."""
         with contextlib.suppress(OSError):  # a terminal that is gone must not keep us from stopping
-            self._console.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/dim]  {text}")
+            self._console.print(Text.assemble((f"{time.monotonic() - self._begun:6.1f} s", "dim"), "  ", *parts))
 
     async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""
@@ -94,9 +96,8 @@ class Supervisor:
 
     async def _start(self, served: list[Served]) -> RunState:
         for one in served:
-            self._say(
-                f"model [bold]{one.model.name}[/bold]: {one.checkpoint.source} as {one.checkpoint.format} on {one.accelerator}"
-            )
+            kind = f": {one.checkpoint.source} as {one.checkpoint.format} on {one.accelerator}"
+            self._say("model ", (one.model.name, "bold"), kind)
         import ray
         from ray import serve
 

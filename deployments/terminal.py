@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gateway.plain_console import plain_console
+
 
 @contextlib.contextmanager
 def terminal_for_us(log_file: Path) -> Iterator[Console]:
@@ -21,7 +23,7 @@ def terminal_for_us(log_file: Path) -> Iterator[Console]:
         os.dup2(log, 1)
         os.dup2(log, 2)
         with os.fdopen(os.dup(saved[0]), "w", buffering=1) as ours:
-            yield Console(file=ours, highlight=False, soft_wrap=True)
+            yield plain_console(ours)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

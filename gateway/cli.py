@@ -11,6 +11,7 @@ from rich.console import Console
 from gateway import __version__
 from gateway.config import Config, load
 from gateway.errors import SluiceError
+from gateway.plain_console import plain_console
 
 DEFAULT_CONFIG = Path("configs/local.yaml")
 DEFAULT_WAIT_S = {"down": 120.0, "reload": 600.0}
@@ -77,12 +78,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = parser().parse_args()
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console()
     try:
         config = load(arguments.config)
         sys.exit(_run(arguments, config, console))
     except SluiceError as err:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"sluice: {err}", style="red", markup=False)
+        plain_console(stderr=True).print(f"sluice: {err}", style="red")
         sys.exit(2)
 
 
@@ -159,7 +160,7 @@ def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> in
             expires=None if arguments.days is None else now + arguments.days * 86400,
         )
     console.print(plaintext, markup=False)
-    console.print(f"[dim]key {record.id} for tenant {record.tenant}; only its hash is kept, so save it now[/dim]")
+    console.print(f"key {record.id} for tenant {record.tenant}; only its hash is kept, so save it now", style="dim")
     return 0
 
 

@@ -66,7 +66,7 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
     if running.dashboard:
         lines.append(f"dashboard  {running.dashboard}" + (f" (token: {config.ray_token_file})" if own_ray else ""))
     lines.append(f"log        {config.state_dir / 'sluice.log'}")
-    console.print("\n[bold green]Sluice is ready[/bold green]")
+    console.print("\nSluice is ready", style="bold green")
     console.print("\n".join(lines), markup=False)
     curl = f"""
 curl {running.url}/v1/chat/completions \\
@@ -79,4 +79,4 @@ answer = client.chat.completions.create(model="{model}", messages=[{{"role": "us
 print(answer.choices[0].message.content)
 """
     console.print(curl, markup=False)
-    console.print("[dim]Ctrl-C stops everything.[/dim]")
+    console.print("Ctrl-C stops everything.", style="dim")
