@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.plain_console import plain_console
 
 DEFAULT_CONFIG = Path("configs/local.yaml")
 DEFAULT_WAIT_S = {"down": 120.0, "reload": 600.0}
+MOST_DAYS = 36500
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         choices=["inference", "models", "metrics", "admin"],
         help="repeatable; default: inference and models",
     )
-    create.add_argument("--days", type=float, help="days until it expires (default: never)")
+    create.add_argument("--days", type=_days, help="days until it expires (default: never)")
     verbs.add_parser("list", help="list keys")
     verbs.add_parser("revoke", help="make a key worthless within two seconds").add_argument("id")
     audit = command("audit", "Check the audit trail.")
@@ -74,6 +76,13 @@ def parser() -> argparse.ArgumentParser:
     verbs.add_parser("explain", help="why a key is at its level").add_argument("key", metavar="KEY")
     verbs.add_parser("release", help="forget what was seen of a key").add_argument("key", metavar="KEY")
     return root
+
+
+def _days(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (days := float(text)) <= MOST_DAYS:
+            return days
+    raise argparse.ArgumentTypeError(f"{text} is not a number of days above 0 and at most {MOST_DAYS}")
 
 
 def main() -> None:

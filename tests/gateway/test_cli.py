@@ -37,3 +37,17 @@ def test_names_are_printed_as_they_were_given(keys) -> None:
     code, said = keys("list")
     assert code == 0
     assert all(name in said for name in ("[/x]", "[bold]a", ":key:"))
+
+
+@pytest.mark.parametrize("days", ["4000000", "nan", "inf", "-3", "0", "soon"])
+def test_a_key_that_would_never_end_or_never_begin_is_not_made(keys, days: str) -> None:
+    code, said = keys("create", "--name", "a", f"--days={days}")
+    assert code == 2
+    assert f"{days} is not a number of days above 0" in said
+    assert keys("list")[1].count("\n") == 1, "the head alone"
+
+
+def test_days_may_be_a_part_of_one_or_a_hundred_years(keys) -> None:
+    for days in ("0.25", "36500"):
+        assert keys("create", "--name", "a", "--days", days)[0] == 0
+    assert keys("list")[1].count("until ") == 2
