@@ -56,4 +56,4 @@ async def _read(receive: Receive, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The body exceeds {limit} bytes.", headers=[("connection", "close")])
+    return BodyTooLarge(f"The body exceeds {limit} bytes.")

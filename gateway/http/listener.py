@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from gateway.config.listen import Listen
+from gateway.http import stall
 from gateway.http.asgi import App
 from gateway.http.certificates import Certificates
 from gateway.http.protocol import BoundedHttp
@@ -31,6 +32,8 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Connections inherit it. What is being closed still waits for its client to read, and then only the kernel looks on.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(stall.STALL_S * 1000))
         sock.bind((host, port))
     except OSError:
         sock.close()

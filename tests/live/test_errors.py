@@ -122,8 +122,11 @@ def test_a_model_that_is_not_served(http: httpx.Client, name: object) -> None:
         assert (error["param"], len(error["message"]) < 300) == ("model", True)
 
 
-def test_a_body_too_large_is_refused_by_its_announcement(http: httpx.Client) -> None:
-    reply = http.post(CHAT, content=b" " * (MAX_BODY + 1), headers={"content-type": "application/json"})
+async def test_a_body_too_large_is_refused_by_its_announcement(http: httpx.Client) -> None:
+    """Also to a client that looks at nothing before it has sent all, as AsyncOpenAI's."""
+    async with httpx.AsyncClient(base_url=http.base_url, headers=http.headers, trust_env=False) as client:
+        kind = {"content-type": "application/json"}
+        reply = await client.post(CHAT, content=b" " * (5 * MAX_BODY), headers=kind)
     assert_error(reply, 413, "invalid_request_error", "request_too_large")
 
 
