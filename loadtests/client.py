@@ -11,10 +11,7 @@ from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, re
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and all that came back. Times are seconds of time.perf_counter; `arrivals[i]` is when `events[i]` was read.
-
-    `resent`: it had to be sent anew, since the server had closed the idle connection that it was first sent on.
-    """
+    """One request and all that came back. Times are seconds of time.perf_counter; `arrivals[i]` is when `events[i]` was read."""
 
     sent: float
     status: int = 0
@@ -24,7 +21,6 @@ class Exchange:
     body: bytes = b""
     ended: float = 0.0
     error: str = ""
-    resent: bool = False
 
 
 class Connection(asyncio.Protocol):

@@ -91,14 +91,14 @@ def start(base: Path, folder: Path) -> tuple[Server, Target]:
 
 def _target(server: Server, running: Path) -> Target:
     """`running`: the configuration that it runs with."""
-    management = load(running).gateway.management
+    gateway = load(running).gateway
     metered, extractor = (
         _key(running, "--tenant", name, *tier)
         for name, tier in {"metered": ("--tier", "metered"), "extractor": ()}.items()
     )
     return Target(
         url=f"http://127.0.0.1:{server.ports['own']}",
-        management=f"http://{management.host}:{management.port}",
+        management=f"http://{gateway.management.host}:{gateway.management.port}",
         model=server.model,
         key=server.key,
         metered_key=metered,
@@ -106,6 +106,7 @@ def _target(server: Server, running: Path) -> Target:
         pids=server.pids,
         config=server.settings,
         budgeted=True,
+        keep_alive_s=gateway.keep_alive_s,
         lasting=not any(model["autoscaling"] for model in server.settings["models"]),
     )
 

@@ -16,8 +16,10 @@ from loadtests.sse import ChunkedBody, EventSplitter, SizedBody, body_reader, re
 
 PIECE = 1 << 16
 DONE = b"[DONE]"
-CLOSED_S = 1.0
-"""Within this time a connection that the server closed while it was idle says so."""
+KEEP_ALIVE_S, SPARE_S = 75.0, 5.0
+"""How long the gateway keeps an idle connection (`gateway.keep_alive_s`), and how much earlier it is no longer used: no request is
+to meet a server that is just closing.
+"""
 _QUEUE = re.compile(rb"queue;dur=([0-9.]+)")
 
 
@@ -56,12 +58,15 @@ class Leave:
 
 
 class Connection:
-    """One request at a time. What goes wrong is told by `Exchange.error`, never raised."""
+    """One request at a time. What goes wrong is told by `Exchange.error`, never raised. Nothing is sent twice: a server that closes
+    a connection which it should have kept has failed the request.
+    """
 
-    def __init__(self, address: Address, stall_s: float) -> None:
-        """`stall_s`: how long the server may be silent."""
-        self._address, self._stall_s = address, stall_s
+    def __init__(self, address: Address, stall_s: float, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+        """`stall_s`: how long the server may be silent. `keep_alive_s`: how long it keeps a connection that is idle."""
+        self._address, self._stall_s, self._keep_s = address, stall_s, keep_alive_s - SPARE_S
         self._socket: socket.socket | None = None
+        self._idle_since = 0.0
 
     @property
     def open(self) -> bool:
@@ -74,21 +79,15 @@ class Connection:
 
     def ask(self, payload: bytes, leave: Leave | None = None) -> Exchange:
         """Send one whole request and read all of its answer, or go away in mid-stream as `leave` says."""
-        reused = self.open
         exchange = Exchange(time.perf_counter())
+        if exchange.sent - self._idle_since > self._keep_s:
+            self.close()
         try:
-            try:
-                self._converse(payload, exchange, leave)
-            except (ConnectionError, ssl.SSLEOFError):
-                # A server may close an idle connection at any time. Silence is something else: the request may be at work.
-                if not reused or exchange.status or time.perf_counter() - exchange.sent > CLOSED_S:
-                    raise
-                self.close()
-                exchange = Exchange(time.perf_counter(), resent=True)
-                self._converse(payload, exchange, leave)
+            self._converse(payload, exchange, leave)
         except (OSError, ValueError, IndexError) as exc:
             exchange.error = f"{type(exc).__name__}: {exc}"
-        exchange.ended = exchange.ended or time.perf_counter()
+        self._idle_since = time.perf_counter()
+        exchange.ended = exchange.ended or self._idle_since
         if exchange.error or leave is not None or exchange.headers.get(b"connection", b"").lower() == b"close":
             self.close()
         return exchange

@@ -53,7 +53,6 @@ class Measures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     left: int
     failed: int
     unserved: int
-    resent: int
     changed: int
     error_rate: float
     goodput: float
@@ -93,7 +92,6 @@ def measure(records: Sequence[Record], seconds: float, good: Good) -> Measures:
         left=counts[Outcome.LEFT],
         failed=counts[Outcome.FAILED],
         unserved=counts[Outcome.UNSERVED],
-        resent=sum(one.resent for one in records),
         changed=sum(one.changed for one in records),
         error_rate=counts[Outcome.FAILED] / answered if answered else 1.0,
         goodput=kept / len(judged) if judged else 0.0,

@@ -6,6 +6,7 @@ from typing import Any
 
 from locust import events
 
+from loadtests.suite.client import KEEP_ALIVE_S
 from loadtests.suite.presets import ARRIVALS, SHAPES, SLO
 
 
@@ -58,6 +59,12 @@ def add(parser: argparse.ArgumentParser, **_: Any) -> None:
     )
     group.add_argument("--seed", type=int, default=1, help="of prompts, personas and arrivals")
     group.add_argument("--stall", type=float, default=60.0, help="seconds of silence after which a request failed")
+    group.add_argument(
+        "--keep-alive",
+        type=float,
+        default=KEEP_ALIVE_S,
+        help="seconds for which the server keeps an idle connection; one that it closes earlier is a failure",
+    )
     group.add_argument("--drain", type=float, default=65.0, help="seconds after the end in which what is open may end")
     group.add_argument(
         "--slo", default=os.fspath(SLO), help="objectives; empty: none, and Locust's exit status", **at_start

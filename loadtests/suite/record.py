@@ -25,8 +25,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
 
     `sent_s`: when this attempt was sent. `lag_s`: how late that was, a Retry-After granted. `queue_s`: what the gateway says that
     it waited. `gaps`: seconds between token events, as packed 32-bit floats. `judged`: it counts for objectives of latency.
-    `resent`: see Exchange. `changed`: another text than the first time. `called`: whether an answer that should call a tool did;
-    None for all others.
+    `changed`: another text than the first time. `called`: whether an answer that should call a tool did; None for all others.
     """
 
     at: float
@@ -43,7 +42,6 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     gaps: bytes = b""
     problem: str = ""
     sent_s: float = 0.0
-    resent: bool = False
     called: bool | None = None
     changed: bool = False
 

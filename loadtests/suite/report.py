@@ -49,7 +49,7 @@ def facts(results: Results) -> list[str]:
 def _counts(of: Measures) -> str:
     return (
         f"{of.right} right, {of.failed} failed, {of.refused} refused, {of.unserved} never served, {of.left} left, "
-        f"{of.resent} sent anew on another connection, {of.changed} with another text than the first time; "
+        f"{of.changed} with another text than the first time; "
         f"{of.tokens_per_s:.0f} tokens/s, goodput {of.goodput:.1%} ({of.goodput_per_s:.1f} streams/s)"
     )
 

@@ -17,7 +17,7 @@ from loadtests.load import Job
 from loadtests.prompts import prompts
 from loadtests.suite.arrivals import read_trace
 from loadtests.suite.calibration import calibration_ms
-from loadtests.suite.client import address
+from loadtests.suite.client import KEEP_ALIVE_S, address
 from loadtests.suite.faults import faults, inside
 from loadtests.suite.gate import Figures
 from loadtests.suite.left_behind import abandoned, settled
@@ -53,6 +53,7 @@ class Target:
     config: dict[str, Any]
     budgeted: bool = False
     lasting: bool = True
+    keep_alive_s: float = KEEP_ALIVE_S
 
     def job(self, count: int, seed: int, streams: int) -> Job:
         door = address(self.url)
@@ -156,6 +157,8 @@ def _locust(
         target.model,
         "--seed",
         str(seed),
+        "--keep-alive",
+        str(target.keep_alive_s),
         *preset.arguments(),
         *more,
     ]

@@ -164,7 +164,8 @@ class StreamingUser(User):
 
     def _send(self, plan: Plan) -> Exchange:
         payload = plan.payload(f"{self._address.host}:{self._address.port}", self._keys[plan.key])
-        connection = self._idle.pop() if self._idle else Connection(self._address, self.options.stall)
+        options = self.options
+        connection = self._idle.pop() if self._idle else Connection(self._address, options.stall, options.keep_alive)
         exchange = connection.ask(payload, plan.leave)
         if connection.open:
             self._idle.append(connection)
@@ -190,7 +191,6 @@ class StreamingUser(User):
             gaps=packed(answer.gaps_s),
             problem="" if refused else answer.problem,
             sent_s=exchange.sent - intended,
-            resent=exchange.resent,
             changed=answer.changed,
             called=bool(answer.calls) if plan.calls and exchange.status == 200 and not answer.problem else None,
         )

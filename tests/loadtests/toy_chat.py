@@ -28,13 +28,18 @@ def stream(tokens: int) -> list[dict[str, Any]]:
     return [chunk({"role": "assistant", "content": ""}), *texts, chunk({"content": "."}, "length"), usage(9, tokens)]
 
 
-CALL = [chunk({"role": "assistant", "tool_calls": [{"index": 0, "id": "c"}]}, "tool_calls"), usage(9, 1)]
+def call(*arguments: str, name: str = "get_weather", finish: str = "tool_calls") -> list[dict[str, Any]]:
+    """The chunks of an answer that calls a tool, its arguments in these pieces."""
+    first = {"index": 0, "id": "c", "type": "function", "function": {"name": name, "arguments": ""}}
+    pieces = [chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) for piece in arguments]
+    begin = chunk({"role": "assistant", "tool_calls": [first]})
+    return [begin, *pieces, chunk({}, finish), usage(9, 1 + len(arguments))]
 
 
 class Toy(ThreadingHTTPServer):
-    """`refuse`: so many requests are answered by 429, with `retry_after`. `mute`: so many get no answer. `pause_s` between chunks.
-    `late`: the wait is told by a comment. `lossy`: each time something is asked again the answer lacks another token. `seats`: so
-    many stream at once, others wait. Whoever brings a tool gets a call of it at once, and one that lacks its function.
+    """`refuse`: so many requests are answered by 429, with `retry_after`. `mute`: so many get no answer, `drop`: so many get their
+    connection closed. `pause_s` between chunks. `late`: the wait is told by a comment. `lossy`: each time something is asked again
+    the answer lacks another token. `seats`: so many stream at once, others wait. Whoever brings a tool gets a call of one at once.
     """
 
     daemon_threads = True
@@ -42,7 +47,7 @@ class Toy(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.refuse = self.mute = 0
+        self.refuse = self.mute = self.drop = 0
         self.retry_after = 1
         self.pause_s = 0.0
         self.late = False
@@ -83,6 +88,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.mute -= 1
             self.rfile.read(1)
             self.close_connection = True
+        elif self.server.drop > 0:
+            self.server.drop -= 1
+            self.close_connection = True
         elif self.server.refuse > 0:
             self.server.refuse -= 1
             wait = {"retry-after": str(self.server.retry_after)}
@@ -94,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
             self._whole(200, {"choices": [choice], "usage": counts}, {})
         else:
             try:
-                chunks = CALL if body.get("tools") else stream(_limit(body))
+                chunks = call('{"city": ', '"Paris"}') if body.get("tools") else stream(_limit(body))
                 lost = 1 + self.server.asked.count(body) if self.server.lossy else len(chunks)
                 with self.server.seats:
                     self._stream(chunks[:lost] + chunks[lost + 1 :], "tools" not in body)
