@@ -104,18 +104,12 @@ class Agent(StreamingUser):
     def answered(self, plan: Plan, answer: Answer) -> Plan | None:
         assert isinstance(plan.body, dict)
         messages = plan.body["messages"]
-        if len(messages) > 1 or not answer.calls or "id" not in answer.calls[0]:
+        if len(messages) > 1 or not answer.calls:
             return None
-        function = {
-            "name": "".join(call["function"].get("name") or "" for call in answer.calls),
-            "arguments": "".join(call["function"].get("arguments") or "" for call in answer.calls),
-        }
-        call = {"id": answer.calls[0]["id"], "type": "function", "function": function}
-        result = json.dumps({"temperature": self.rng.randrange(35), "condition": "sunny"})
-        told = [
-            {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": call["id"], "content": result},
-        ]
+        told: list[dict[str, Any]] = [{"role": "assistant", "content": None, "tool_calls": answer.calls}]
+        for call in answer.calls:
+            result = json.dumps({"temperature": self.rng.randrange(35), "condition": "sunny"})
+            told.append({"role": "tool", "tool_call_id": call["id"], "content": result})
         return Plan(chat(self.model, [*messages, *told], 48, tools=[WEATHER]), max_tokens=48)
 
 

@@ -42,6 +42,12 @@ class Plan:
         return isinstance(self.body, dict) and self.body.get("stream") is True
 
     @property
+    def tools(self) -> frozenset[str]:
+        """Names of what it offers."""
+        offered = self.body.get("tools") if isinstance(self.body, dict) else None
+        return frozenset(tool["function"]["name"] for tool in offered or ())
+
+    @property
     def usage(self) -> bool:
         return isinstance(self.body, dict) and bool((self.body.get("stream_options") or {}).get("include_usage"))
 

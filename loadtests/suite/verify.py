@@ -8,6 +8,8 @@ import msgspec
 from loadtests.client import Exchange
 from loadtests.suite.plan import Plan
 
+ENDS = ("stop", "length", "tool_calls")
+
 
 class _WrongError(Exception):
     """What is wrong with the answer."""
@@ -18,7 +20,7 @@ class Answer:
     """`first_at` and `last_at` are when the first and the last token came (perf_counter), `gaps_s` lie between token events.
 
     `problem` is empty for a right answer. `changed`: it has another text than the first one to the same request. `body` is the
-    decoded JSON of an answer that was no stream.
+    decoded JSON of an answer that was no stream. `calls` are whole, as a client tells them back.
     """
 
     text: str = ""
@@ -81,16 +83,38 @@ def _read_refusal(exchange: Exchange) -> None:
 
 def _read_whole(exchange: Exchange, plan: Plan, answer: Answer) -> None:
     answer.body = body = msgspec.json.decode(exchange.body)
-    reasons = {choice["finish_reason"] for choice in body["choices"]}
-    if not reasons or None in reasons:
-        raise _WrongError(f"finish reasons {reasons}")
+    for choice in body["choices"]:
+        _check_end(choice["finish_reason"], plan)
     first = body["choices"][0]
     answer.finish = first["finish_reason"]
     answer.text = first["message"].get("content") or ""
     answer.calls = first["message"].get("tool_calls") or []
+    _check_calls(plan, answer)
     if plan.choices and answer.text not in plan.choices:
         raise _WrongError(f"{answer.text!r} is none of {', '.join(plan.choices)}")
     _take_usage(body["usage"], plan, answer, len(body["choices"]))
+
+
+def _check_end(reason: str, plan: Plan) -> None:
+    """A model that may not end by itself ends at its limit."""
+    if reason not in (("length",) if plan.exact else ENDS):
+        raise _WrongError(f"finish reason {reason!r}")
+
+
+def _check_calls(plan: Plan, answer: Answer) -> None:
+    """Of tools that were offered, with arguments that can be read. The limit may cut a call short, and then none was made."""
+    if answer.finish == "length":
+        answer.calls = []
+    elif (answer.finish == "tool_calls") != bool(answer.calls):
+        raise _WrongError(f"{len(answer.calls)} tool calls, and finish reason {answer.finish!r}")
+    for call in answer.calls:
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        if not call["id"]:
+            raise _WrongError("a tool call without an id")
+        if name not in plan.tools:
+            raise _WrongError(f"a call of {name!r}, which was not offered")
+        if not isinstance(msgspec.json.decode(arguments), dict):
+            raise _WrongError(f"a tool's arguments are {arguments}")
 
 
 def _read_stream(exchange: Exchange, plan: Plan, answer: Answer) -> None:
@@ -121,6 +145,7 @@ class _Chunks:
     def __init__(self, plan: Plan, answer: Answer) -> None:
         self._plan, self._answer = plan, answer
         self._texts: list[str] = []
+        self._calls: dict[int, dict[str, Any]] = {}
         self._events = 0
         self._role = self._usage = False
 
@@ -144,23 +169,36 @@ class _Chunks:
         if self._role == (delta.get("role") == "assistant"):
             raise _WrongError("a second role" if self._role else "a token before the role")
         self._role = True
-        answer.finish = choice.get("finish_reason") or ""
+        if reason := choice.get("finish_reason"):
+            _check_end(reason, self._plan)
+            answer.finish = reason
         calls = delta.get("tool_calls") or []
-        answer.calls += calls
+        for piece in calls:
+            self._take_call(piece)
         if delta.get("content") or calls:
             _take_time(at, answer)
             self._texts.append(delta.get("content") or "")
             self._events += 1
 
+    def _take_call(self, piece: dict[str, Any]) -> None:
+        """A call comes in pieces, of which the first has its id."""
+        empty = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        call = self._calls.setdefault(piece["index"], empty)
+        call["id"] = call["id"] or piece.get("id") or ""
+        for name in call["function"]:
+            call["function"][name] += (piece.get("function") or {}).get(name) or ""
+
     def end(self) -> None:
         answer = self._answer
         answer.text = "".join(self._texts)
+        answer.calls = list(self._calls.values())
         if not answer.finish:
             raise _WrongError("no finish reason")
         if self._plan.usage != self._usage:
             raise _WrongError("no usage" if self._plan.usage else "usage that nobody asked for")
         if self._usage and self._events > answer.tokens:
             raise _WrongError(f"{self._events} events with tokens, and usage says {answer.tokens}")
+        _check_calls(self._plan, answer)
 
 
 def _take_time(at: float, answer: Answer) -> None:

@@ -9,10 +9,14 @@ from loadtests.client import Exchange
 from loadtests.suite.client import Leave
 from loadtests.suite.plan import Plan, chat
 from loadtests.suite.verify import changed, read_answer
-from tests.loadtests.toy_chat import HEAD, chunk, stream, usage
+from tests.loadtests.toy_chat import HEAD, call, chunk, stream, usage
 
 PLAN = Plan(chat("toy", [], 3, exact=True), max_tokens=3, exact=True)
 ROLE, ONE, TWO, END, USAGE = stream(3)
+
+
+def ended(reason: str) -> dict[str, Any]:
+    return chunk({"content": "."}, reason)
 
 
 def read(*chunks: Any, done: bool = True, plan: Plan = PLAN) -> str:
@@ -53,6 +57,9 @@ def test_a_right_stream_has_no_problem():
         ((ROLE, ONE, TWO | {"id": "chat-2"}, END, USAGE), "several answers"),
         ((ROLE, chunk({"content": "x"}, index=1), TWO, END, USAGE), "index 1"),
         ((ROLE, ONE, {"error": {"message": "lost"}}), "error event: {'message': 'lost'}"),
+        ((ROLE, ONE, TWO, ended("abort"), USAGE), "finish reason 'abort'"),
+        ((ROLE, ONE, TWO, ended("stop"), USAGE), "finish reason 'stop'"),
+        ((ROLE, ONE, TWO, ended("tool_calls"), USAGE), "finish reason 'tool_calls'"),
         ((ROLE, b"{"), "not understood"),
         ((ROLE, HEAD | {"choices": [{"index": 0}]}), "not understood"),
     ],
@@ -65,6 +72,45 @@ def test_a_wrong_stream_is_named(chunks: tuple[Any, ...], said: str):
 def test_more_tokens_than_allowed_are_noticed_where_the_number_is_not_exact():
     loose = Plan(chat("toy", [], 2), max_tokens=2)
     assert "3 tokens, and 2 were allowed" in read(ROLE, ONE, TWO, END, USAGE, plan=loose)
+
+
+LOOSE = Plan(chat("toy", [], 9), max_tokens=9)
+WEATHER = {"type": "function", "function": {"name": "get_weather"}}
+OFFERED = Plan(chat("toy", [], 9, tools=[WEATHER]), max_tokens=9, calls=True)
+PARIS = ('{"city": ', '"Paris"}')
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "content_filter", "tool_calls"])
+def test_a_stream_that_may_end_by_itself_ends_with_a_stop_or_at_its_limit(reason: str):
+    for right in ("stop", "length"):
+        assert read(ROLE, ONE, TWO, ended(right), USAGE, plan=LOOSE) == ""
+    assert f"finish reason '{reason}'" in read(ROLE, ONE, TWO, ended(reason), USAGE, plan=LOOSE)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        (call(*PARIS, name="get_we"), "a call of 'get_we', which was not offered"),
+        (call('{"city": ', '"Par'), "not understood"),
+        (call('"Paris"'), "arguments are"),
+        (call(*PARIS, finish="stop"), "1 tool calls, and finish reason 'stop'"),
+        (call(*PARIS, finish="abort"), "finish reason 'abort'"),
+    ],
+)
+def test_a_tool_call_names_what_was_offered_and_can_be_read(chunks: list[Any], said: str):
+    assert said in read(*chunks, plan=OFFERED)
+
+
+def test_a_call_is_told_whole_and_one_that_the_limit_cut_was_not_made():
+    def calls(chunks: list[Any], plan: Plan = OFFERED) -> Any:
+        events = [*(json.dumps(one).encode() for one in chunks), b"[DONE]"]
+        answer = read_answer(Exchange(1.0, 200, {}, events, [2.0] * len(events)), plan)
+        return answer.problem or answer.calls
+
+    function = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+    assert calls(call(*PARIS)) == [{"id": "c", "type": "function", "function": function}]
+    assert calls(call('{"city": ', '"Par', finish="length")) == []
+    assert "not offered" in calls(call(*PARIS), LOOSE)
 
 
 def answered(status: int, body: bytes, headers: dict[bytes, bytes] | None = None, **plan: Any) -> str:
@@ -109,5 +155,6 @@ def test_an_answer_that_is_no_stream_needs_a_finish_reason_and_a_usage_that_adds
         return answered(200, json.dumps({"choices": [choice], "usage": counts} | changes).encode())
 
     assert said() == ""
-    assert "finish reasons" in said(choices=[choice | {"finish_reason": None}])
+    for reason in (None, "abort", "tool_calls"):
+        assert f"finish reason {reason!r}" in said(choices=[choice | {"finish_reason": reason}])
     assert "does not add up" in said(usage=counts | {"total_tokens": 4})
