@@ -2,6 +2,7 @@
 
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from locust.rpc import Message
 from locust.runners import STATE_STOPPED, STATE_STOPPING, LocalRunner, MasterRunner, WorkerRunner
 
 from loadtests.suite import statistics
+from loadtests.suite.arrivals import read_trace
 from loadtests.suite.client import address
+from loadtests.suite.faults import faults
 from loadtests.suite.gate import Figures, judge, read_objectives
 from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
+from loadtests.suite.presets import Preset
 from loadtests.suite.record import JOURNAL, Run
 from loadtests.suite.shapes import Shape
 from loadtests.suite.webcharts import Webcharts
@@ -138,10 +142,21 @@ def conclude(environment: Environment, **_: Any) -> None:
     if options.slo:
         objectives = read_objectives(Path(options.slo))
         verdicts = judge(objectives, Figures(measure(run.records, run.end - run.begin, objectives.good).values()))
-        print("\n".join(verdict.line() for verdict in verdicts))
-        if run.missing:
-            print(f"FAIL  {run.missing} of {len(_begun)} workers did not live through the run")
-        environment.process_exit_code = int(bool(run.missing) or not all(verdict.met for verdict in verdicts))
+        found = _faults(run, options)
+        print("\n".join([*(verdict.line() for verdict in verdicts), *(f"FAIL  {fault}" for fault in found)]))
+        environment.process_exit_code = int(bool(found) or not all(verdict.met for verdict in verdicts))
+
+
+def _faults(run: Run, options: Namespace) -> list[str]:
+    """Of a headless run it is known what it was to be. Whoever has Locust's page ends it, and changes its users, when they like."""
+    if not options.headless:
+        return faults(run, Preset("none", 0.0, 0, "closed"), limited=False)
+    told = {name: getattr(options, name) for name in Preset.__struct_fields__ if name != "users"}
+    if options.shape == "none":
+        told["minutes"] = (options.run_time or 0) / 60
+    trace = read_trace(Path(options.trace)) if options.trace else []
+    spawn_s, limited = options.num_users / options.spawn_rate, bool(options.metered_key)
+    return faults(run, Preset(users=options.num_users, **told), trace, spawn_s=spawn_s, limited=limited)
 
 
 events.init.add_listener(choose_users)

@@ -85,7 +85,7 @@ def perform(
     locust command.
     """
     figures = unloaded(target, seed, say)
-    trace = read_trace(Path(preset.trace)) if preset.arrivals == "trace" else []
+    trace = read_trace(Path(preset.trace)) if preset.trace else []
     context = _context(target)
     before = sample(target.management, target.pids(), time.time())
     say(f"{preset.shape}, {preset.minutes:g} minutes, {preset.users} users, {preset.arrivals} arrivals")
@@ -102,7 +102,8 @@ def perform(
     found += ended(before, after) if target.lasting else []
     if target.budgeted and not any(seen.reservations for seen in sampler.samples):
         found.append("no reservation of tokens was seen under load, so that none left behind says nothing")
-    cut = len(trace) - inside(trace, preset.minutes * 60, preset.trace_speed)
+    replayed = trace if preset.arrivals == "trace" else []
+    cut = len(replayed) - inside(replayed, preset.minutes * 60, preset.trace_speed)
     notes = [f"trace: {cut} of {len(trace)} arrivals come after the {preset.minutes:g} minutes"] if cut else []
     return Finding(run, sampler.samples, figures, found, notes)
 

@@ -48,6 +48,28 @@ def test_what_was_not_done_is_named(changed: dict[str, float], said: str):
     assert faults(run(**changed), MIXED) == [said]
 
 
+def test_a_burst_must_have_come_to_ten_times_the_load():
+    """Four users at 0.5/s, and forty for a tenth of the time."""
+    assert faults(run(turns=684), PRESETS["burst"]) == []
+    assert faults(run(turns=360), PRESETS["burst"]) == ["360 arrivals instead of 684"]
+
+
+def test_a_day_must_have_come_to_the_load_of_its_curve():
+    """32 users at 0.5/s for six minutes: made up, a fifth of them at night, or a trace's, a quarter of them in its first half."""
+    half = [Arrival(float(at), 8, 8) for at in [*range(50), *(50 + place / 4 for place in range(200))]]
+    for trace, turns, few in (((), 3450, 1152), (half, 2996, 1440)):
+        assert faults(run(load_s=360.0, turns=turns), PRESETS["day"], trace) == []
+        assert faults(run(load_s=360.0, turns=few), PRESETS["day"], trace) == [f"{few} arrivals instead of {turns}"]
+
+
+def test_users_that_come_one_by_one_bring_less_and_a_key_without_a_limit_is_held_to_none():
+    open_loop = msgspec.structs.replace(MIXED, shape="none")
+    half = TURNS // 2
+    assert faults(run(turns=half), open_loop) == [f"{half} arrivals instead of {TURNS}"]
+    assert faults(run(turns=half), open_loop, spawn_s=SECONDS) == []
+    assert faults(run(Said(refused=0)), MIXED, limited=False) == []
+
+
 def test_a_ramp_that_ends_early_must_have_come_to_its_plateau():
     ramp = msgspec.structs.replace(PRESETS["ramp"], minutes=3.0)
     flat = [(8 * (step + 1), 15.0 * step, 15.0 * (step + 1)) for step in range(6)]

@@ -125,7 +125,22 @@ def test_two_workers_and_a_master_share_the_load_and_the_master_has_every_record
     assert len({body["messages"][1]["content"] for body in toy.asked}) == len(kept), "no two workers ask the same"
 
 
-def test_a_worker_that_died_and_a_load_that_was_cut_short_are_told(toy: Toy, two_workers, tmp_path: Path):
+def test_a_headless_load_that_was_cut_short_fails_though_every_answer_was_right(toy: Toy, started, tmp_path: Path):
+    locust = started(
+        toy, "--headless", "-u", "2", "-r", "2", "-t", "60s", "--personas", "rag", "--think", "0.1",
+        "--slo", objectives(tmp_path),
+    )  # fmt: skip
+    eventually(lambda: len(toy.asked) > 2, 30, "a load")
+    locust.send_signal(signal.SIGTERM)
+    assert locust.wait(30) == 1, log(tmp_path)
+    assert re.findall(r"^(PASS|FAIL)  (\w+ \w+ lasted|\w+)", log(tmp_path), re.MULTILINE) == [
+        ("PASS", "error_rate"),
+        ("PASS", "goodput"),
+        ("FAIL", "the load lasted"),
+    ]
+
+
+def test_a_worker_that_died_is_told(toy: Toy, two_workers, tmp_path: Path):
     toy.pause_s = 0.01
     master, (dies, lives) = two_workers(
         toy, "-u", "4", "-r", "4", "-t", "60s", "--personas", "rag", "--think", "0.1", "--records", "records",
@@ -136,7 +151,7 @@ def test_a_worker_that_died_and_a_load_that_was_cut_short_are_told(toy: Toy, two
     master.send_signal(signal.SIGTERM)
     assert master.wait(30) == 1, log(tmp_path)
     assert lives.wait(20) == 0
-    assert "FAIL  1 of 2 workers did not live through the run" in log(tmp_path)
+    assert "FAIL  1 of Locust's workers did not live through the run" in log(tmp_path)
     run = msgspec.msgpack.decode((tmp_path / "records").read_bytes(), type=Run)
     assert run.missing == 1
     assert 0 < run.load_s < 20

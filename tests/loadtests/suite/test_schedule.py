@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from loadtests.suite.presets import PRESETS, SHAPES
-from loadtests.suite.schedule import BURST, burst, day, sinus_day
+from loadtests.suite.schedule import BURST, burst, day, sinus_day, user_seconds
 
 
 def test_a_burst_is_ten_times_the_load_for_a_tenth_of_the_run():
@@ -21,6 +21,15 @@ def test_a_day_follows_its_curve_and_never_stands_still():
     assert (min(users[:100]), max(users)) == (10, 50)
     assert users[500] == 50
     assert day(10, 0.5, [0.0]) == 1
+
+
+def test_what_users_come_to_is_at_least_what_they_are_if_each_change_comes_late():
+    def wanted(at: float) -> float:
+        return 40.0 if 4 <= at < 14 else 4.0
+
+    assert user_seconds(wanted, 20.0) == 4 * 10 + 40 * 10
+    assert user_seconds(wanted, 20.0, 3.0) == 4 * (1 + 3 + 6) + 40 * 7
+    assert user_seconds(wanted, 2.0, 3.0) == 0
 
 
 @pytest.mark.parametrize("name", PRESETS)
