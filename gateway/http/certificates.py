@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from typing import Any
 
 import structlog
 
@@ -18,11 +19,21 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     if tls.client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(tls.client_ca)
+        context.num_tickets = 0  # what is resumed is not verified, and TLS 1.3 would renew it for ever
     return context
 
 
+class _Latest(ssl.SSLContext):
+    """Begins each handshake with the context of the newest files, which resumes none but its own sessions."""
+
+    latest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        return self.latest.wrap_bio(*args, **options)
+
+
 class Certificates:
-    """`context` serves for the listener's life; each handshake is handed on to the context of the newest files.
+    """`context` serves for the listener's life, whatever the files become.
 
     Adding to one context would keep trusting a client CA that has been taken away.
     """
@@ -30,11 +41,8 @@ class Certificates:
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._seen = _stamp(tls)
-        self.context = self._newest = server_context(tls)
-        self.context.sni_callback = self._hand_on
-
-    def _hand_on(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        handshake.context = self._newest
+        self.context = _Latest(ssl.PROTOCOL_TLS_SERVER)
+        self.context.latest = server_context(tls)
 
     async def rotate(self) -> None:
         """A pair that does not load (half-written, mismatched) leaves the old one in use."""
@@ -44,7 +52,7 @@ class Certificates:
                 now = _stamp(self._tls)
                 if now == self._seen:
                     continue
-                self._newest = server_context(self._tls)
+                self.context.latest = server_context(self._tls)
             except OSError as exc:
                 log.warning("certificate_not_loaded", certificate=str(self._tls.certificate), error=str(exc))
                 continue

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -206,3 +207,38 @@ async def test_a_client_authority_that_is_replaced_lets_its_own_clients_in(
     async with asyncio.timeout(5):
         while not await let_in():
             await asyncio.sleep(0.02)
+
+
+def let_in(listener: Listener, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession | None:
+    """The session with which a client may come back; None if it is refused."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", listener.port), timeout=5) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as secured,
+        ):
+            secured.sendall(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+            return secured.session if secured.recv(100).startswith(b"HTTP/1.1 200") else None
+    except (ssl.SSLError, ConnectionError):
+        return None
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_authority_that_is_taken_away_lets_nobody_in_who_was_here_before(
+    listener: Listener, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+):
+    mine = client_context(authority, authority.issue("someone"))
+    mine.maximum_version = version
+    session = await asyncio.to_thread(let_in, listener, mine)
+    assert session is not None
+    (tmp_path / "next").mkdir()
+    Authority(tmp_path / "next", "following").file.replace(authority.file)
+    async with asyncio.timeout(5):
+        while await asyncio.to_thread(let_in, listener, mine):
+            await asyncio.sleep(0.02)
+    assert await asyncio.to_thread(let_in, listener, mine, session) is None
+
+
+async def test_no_session_of_a_client_is_renewed_beyond_its_certificate(listener: Listener, authority: Authority):
+    session = await asyncio.to_thread(let_in, listener, client_context(authority, authority.issue("someone")))
+    assert session is not None
+    assert not session.has_ticket
