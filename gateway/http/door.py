@@ -182,7 +182,11 @@ class Door:
     ) -> None:
         headers: Headers = scope["headers"]
         record.mark("auth")
-        route = match(scope["method"], scope["path"])
+        try:
+            route = match(scope["method"], scope["path"])
+        except SluiceError:
+            await meter.arrive()
+            raise
         record.path = route.path
         reply.dialect, reply.events = route.dialect, route.events
         await meter.arrive()

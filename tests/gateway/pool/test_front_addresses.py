@@ -17,7 +17,7 @@ def claiming(*addresses: str) -> dict[str, str]:
 
 async def test_an_address_is_counted_whoever_it_claims_to_be(tmp_path: Path) -> None:
     wide = {"wide": {"requests": {"key": ["600/minute"]}}}
-    async with limited(tmp_path, address=["3/day"], tiers=wide) as front:
+    async with limited(tmp_path, address=["5/day"], tiers=wide) as front:
         known, unknown = front.of("wide"), front.client("sk-sluice-aaaaaaaa-" + "x" * 43)
         front.clients.append(unknown)
         tries = [
@@ -27,9 +27,11 @@ async def test_an_address_is_counted_whoever_it_claims_to_be(tmp_path: Path) -> 
             (known, claiming("203.0.113.4")),
             (unknown, {}),
         ]
+        elsewhere = [(await unknown.get(path)).status_code for path in ("/v1/nothing", "/v1/messages")]
         replies = [await client.get(MODELS, headers=headers) for client, headers in tries]
-        assert [reply.status_code for reply in replies] == [401, 200, 401, 429, 429]
-        assert replies[1].headers["x-ratelimit-limit-requests"] == "3"  # of the tightest window, not the last one asked
+        assert (elsewhere, [reply.status_code for reply in replies]) == ([404, 405], [401, 200, 401, 429, 429])
+        assert (await unknown.get("/v1/nothing")).status_code == 429
+        assert replies[1].headers["x-ratelimit-limit-requests"] == "5"  # of the tightest window, not the last one asked
         assert replies[1].headers["x-ratelimit-remaining-requests"] == "1"
         assert int(replies[-1].headers["retry-after"]) >= 1
         assert replies[-1].headers["x-sluice-reason"] == "request_window"
@@ -39,7 +41,7 @@ async def test_an_address_is_counted_whoever_it_claims_to_be(tmp_path: Path) -> 
     lines = "".join(path.read_text() for path in front.config.audit_folders[0].iterdir())
     assert lines.count('"event":"auth.failed"') == 2  # the first, and at the end that it came once more
     assert '"count":1' in lines
-    assert lines.count('"event":"request.refused"') == 2
+    assert lines.count('"event":"request.refused"') == 3
     assert "127.0.0.1" not in lines
 
 
