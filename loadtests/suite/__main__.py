@@ -1,6 +1,7 @@
 """`python -m loadtests.suite [mixed|burst|ramp|soak|day|trace]`: starts Sluice, loads it with Locust, judges, reports."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from loadtests.suite.knee import Step, knee, points
 from loadtests.suite.measures import measure
 from loadtests.suite.presets import ARRIVALS, PRESETS, SLO, SLO_OF, Preset
 from loadtests.suite.report import html, markdown, verdict_lines
-from loadtests.suite.results import SCHEMA, Results, last, write
+from loadtests.suite.results import SCHEMA, Results, last, passed_over, placeless, write
 from loadtests.suite.sampler import growth
 from loadtests.suite.session import Finding, Target, perform
 
@@ -105,6 +106,7 @@ def _target(server: Server, running: Path) -> Target:
         extractor_key=extractor,
         pids=server.pids,
         config=server.settings,
+        given=yaml.safe_load(running.read_text(encoding="utf-8")),
         budgeted=True,
         keep_alive_s=gateway.keep_alive_s,
         lasting=not any(model["autoscaling"] for model in server.settings["models"]),
@@ -143,6 +145,8 @@ def results_of(
         "options": without_paths(msgspec.structs.asdict(preset), {str(ROOT): "."}),
         "model": without_paths(served(target.config, accelerator), {str(ROOT): "."}),
         "accelerator": accelerator,
+        "cores": len(os.sched_getaffinity(0)),
+        "configuration": placeless(target.given),
     }
     baseline = last(RESULTS, arguments.suite, like)
     ramp = points(run.records, [Step(*step) for step in run.steps])
@@ -162,7 +166,7 @@ def results_of(
         verdicts=judge(objectives, figures, baseline[1] if baseline else None, required(objectives, preset)),
         memory=memory,
         faults=finding.faults,
-        notes=finding.notes,
+        notes=finding.notes + passed_over(RESULTS, arguments.suite, like),
         ramp=ramp,
         knee=knee(ramp),
         baseline=baseline[0] if baseline else None,

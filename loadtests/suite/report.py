@@ -70,7 +70,7 @@ def verdict_lines(results: Results) -> list[str]:
 
 def _baseline(results: Results) -> str:
     if results.baseline is None:
-        return "none of these options, this model and this accelerator"
+        return "none of these options, this model, accelerator, number of cores and configuration"
     compared = any(verdict.ratio is not None for verdict in results.verdicts if verdict.name in LATENCIES)
     return results.baseline + ("" if compared else ", which has no calibration: latencies were not compared")
 

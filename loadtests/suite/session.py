@@ -39,8 +39,9 @@ class LocustFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Target:
-    """A running Sluice. `config` is what goes into the report; `pids` lists its processes. `budgeted`: its keys have budgets of
-    tokens, so that requests reserve some. `lasting`: no gateway and no engine is to go.
+    """A running Sluice. `config` is what goes into the report, `given` what its file said of it; `pids` lists its processes.
+    `budgeted`: its keys have budgets of tokens, so that requests reserve some. `lasting`: no gateway and no engine is to go.
+    `keep_alive_s`: of the gateways.
     """
 
     url: str
@@ -51,6 +52,7 @@ class Target:
     extractor_key: str
     pids: Callable[[], Sequence[int]]
     config: dict[str, Any]
+    given: dict[str, Any]
     budgeted: bool = False
     lasting: bool = True
     keep_alive_s: float = KEEP_ALIVE_S

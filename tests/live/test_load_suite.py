@@ -25,7 +25,7 @@ def test_a_mixed_load_is_answered_right_and_leaves_nothing_behind(sluice: Sluice
     extractor = sluice.key("extractor", "--tenant", "extractor")
     metered = sluice.key("over limit", "--tenant", "metered", "--tier", "metered")
     pids = [process.pid for process in sluice.tree()]
-    target = Target(sluice.url, sluice.management, MODEL, load, metered, extractor, lambda: pids, {}, budgeted=True)
+    target = Target(sluice.url, sluice.management, MODEL, load, metered, extractor, lambda: pids, {}, {}, budgeted=True)
     said: list[str] = []
     finding = perform(target, PRESETS["smoke"], 1, tmp_path, say=said.append)
 

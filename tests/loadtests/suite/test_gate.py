@@ -1,6 +1,7 @@
 """Objectives: read strictly, judged by bounds and by ratios to a baseline."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from loadtests.drive import ROOT
 from loadtests.suite.gate import NAMES, Figures, ObjectivesError, judge, read_objectives
 from loadtests.suite.presets import SLO, SLO_OF
-from loadtests.suite.results import last
+from loadtests.suite.results import last, passed_over, placeless
 
 TEXT = """
 good: {ttft_ms: 100, inter_token_ms: 20}
@@ -103,17 +104,56 @@ def test_objectives_that_cannot_be_understood_are_refused(tmp_path, text, said):
         objectives(tmp_path, text)
 
 
-def test_the_newest_result_of_the_same_suite_options_model_and_accelerator_is_the_baseline(tmp_path):
-    like = {"options": {"users": 24, "minutes": 3.0}, "model": "m", "accelerator": "cpu"}
-    assert last(tmp_path, "mixed", like) is None
+LIKE = {
+    "options": {"users": 24},
+    "model": "m",
+    "accelerator": "cpu",
+    "cores": 2,
+    "configuration": {"gateway": {"replicas": 1}},
+}
+
+
+def test_the_newest_result_of_the_same_suite_options_model_and_machine_is_the_baseline(tmp_path):
+    assert last(tmp_path, "mixed", LIKE) is None
     for place, (suite, other) in enumerate(
-        [("mixed", {}), ("mixed", {}), ("soak", {}), ("mixed", {"options": {"users": 1, "minutes": 3.0}}),
-         ("mixed", {"model": "n"}), ("mixed", {"accelerator": "cuda"})]
+        [("mixed", {}), ("mixed", {}), ("soak", {}), ("mixed", {"options": {"users": 1}}), ("mixed", {"model": "n"}),
+         ("mixed", {"accelerator": "cuda"}), ("mixed", {"cores": 4}), ("mixed", {"configuration": {"gateway": {"replicas": 2}}})]
     ):  # fmt: skip
         figures = Figures({"goodput": place, "ttft_p99_ms": math.nan}, 1.5)
-        content = {"schema": 2, "figures": figures} | like | other
+        content = {"schema": 3, "figures": figures} | LIKE | other
         (tmp_path / f"suite-{suite}-2026-0{place + 1}-01-000000.json").write_bytes(msgspec.json.encode(content))
-    assert last(tmp_path, "mixed", like) == ("suite-mixed-2026-02-01-000000.json", Figures({"goodput": 1}, 1.5))
+    assert last(tmp_path, "mixed", LIKE) == ("suite-mixed-2026-02-01-000000.json", Figures({"goodput": 1}, 1.5))
+
+
+def test_a_baseline_of_more_cores_or_of_none_that_it_tells_is_not_compared_and_that_is_said(tmp_path):
+    """More cores make throughput better and latency lower, and so hide a slower Sluice."""
+
+    def said(month: int, content: Mapping[str, object]) -> list[str]:
+        (tmp_path / f"suite-mixed-2026-0{month}.json").write_bytes(msgspec.json.encode(content))
+        return passed_over(tmp_path, "mixed", LIKE)
+
+    untold = {name: value for name, value in LIKE.items() if name not in ("cores", "configuration")}
+    assert passed_over(tmp_path, "mixed", LIKE) == said(1, LIKE) == []
+    assert said(2, LIKE | {"cores": 4}) == [
+        "not compared with suite-mixed-2026-02.json: another value of cores, or none"
+    ]
+    assert said(3, untold) == [
+        "not compared with suite-mixed-2026-03.json: another value of cores, configuration, or none"
+    ]
+
+
+def test_where_a_configuration_lies_and_listens_is_no_part_of_what_it_says():
+    def config(port: int, folder: str, replicas: int = 1) -> dict[str, object]:
+        models = [{"name": "m", "checkpoints": {"cpu": {"source": folder}}, "replicas": replicas}]
+        places = {
+            "state_dir": folder,
+            "ray": {"dashboard_port": port},
+            "gateway": {"listen": {"port": port, "host": "h"}},
+        }
+        return {"models": models} | places
+
+    assert placeless(config(1, "/a/state")) == placeless(config(2, "~/b"))
+    assert placeless(config(1, "/a")) != placeless(config(1, "/a", replicas=2))
 
 
 @pytest.mark.parametrize("suite", ["mixed", "soak"])

@@ -43,7 +43,8 @@ def made(count: int) -> tuple[Results, Run, list[Sample]]:
     results = Results(
         schema=SCHEMA, suite="mixed", started="2026-01-01T00:00:00+0000", command=["python", "-m", "loadtests.suite"],
         seed=42, commit="abc123", machine={"cpu": "A & B", "cores": "2", "memory": "8 GiB", "kernel": "6.1"},
-        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, model="demo", accelerator="cpu", figures=figures,
+        versions={"sluice": "0.1"}, config={"models": "<demo>"}, options={}, model="demo", accelerator="cpu", cores=2,
+        configuration={}, figures=figures,
         measures=measures, verdicts=judge(objectives, figures),
         memory=[Growth("gateway", 7, 256.0, 1.5)], faults=["left behind: demo: 1 streams"], notes=["trace: cut"],
         ramp=[], knee=Point(64, 900.0, 80.0), baseline=None,
