@@ -24,13 +24,14 @@ class Absence:
         if not there:
             self._since = now if self._since is None else self._since
         elif self._since is not None:
-            lasted, self._since, self._ended = now - self._since, None, now
+            lasted, self._since = now - self._since, None
             if lasted >= BRIEF_S:
+                self._ended = now
                 usual = lasted if self._usual_s is None else self._usual_s
                 self._usual_s = usual + NEW * (lasted - usual)
 
     def over_s(self, now: float) -> float:
-        """Seconds since there is an engine; 0 while there is none."""
+        """Seconds since there is an engine, but for what was brief; 0 while there is none."""
         return 0.0 if self._since is not None else now - self._ended
 
     def left_s(self, now: float) -> int:

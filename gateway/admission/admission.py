@@ -41,6 +41,11 @@ class Permit:
     def waited_s(self) -> float:
         return self._entry.begun - self._entry.offered
 
+    @property
+    def queued_s(self) -> float:
+        """What it waited for an engine, and not for a place of its key."""
+        return self._entry.begun - self._entry.placed
+
     def counted(self, prompt_tokens: int) -> None:
         """The exact prompt, as it goes to an engine; of several sequences each tells its own."""
         self._admission.counted(self._entry, prompt_tokens)

@@ -76,7 +76,7 @@ class FairQueue:
         if not full and not self.waiting.requests and self._has_capacity(entry, now):
             self._start(entry, now)
         else:
-            refusal = self._room.refusal(entry, now, promised=promised)
+            refusal = self._room.refusal(entry, now, promised=promised and not full)
             if refusal is not None:
                 self._tenants.exit(flow.tenant, now)
                 return refusal
@@ -151,7 +151,7 @@ class FairQueue:
         self._tenants.exit(entry.flow.tenant, now)
         if (held := self._keys.leave(entry)) is not None:
             self._release(held)
-            held.state = State.WAITING
+            held.state, held.placed = State.WAITING, now
             self._enqueue(held, now)
         return True
 
@@ -162,8 +162,11 @@ class FairQueue:
             if entry.ticket.by_default and (later := self._extended(entry, now)) > now:
                 self._deadlines.note(entry, later)
                 continue
+            by_key = entry.state is State.HELD
             self.leave(entry, now)
-            expired.append((entry, self._room.expired(entry, now)))
+            room = self._room
+            refusal = room.key_later(entry.ticket, self._keys, now) if by_key else room.expired(entry, now)
+            expired.append((entry, refusal))
         return expired
 
     def _extended(self, entry: Entry, now: float) -> float:
@@ -205,7 +208,7 @@ class FairQueue:
         for priority, of in self._by_priority.items():
             heads = [next(iter(flow.entries)) for flow in of.flows.all()]
             tiers.update(entry.ticket.tier for entry in heads)
-            oldest = min((entry.offered for entry in heads), default=now)
+            oldest = min((entry.placed for entry in heads), default=now)
             by_class[priority.value] = ClassStatus(of.waiting.requests, round(of.waiting.tokens), now - oldest)
         return Status(
             waiting=self.waiting.requests,
@@ -386,10 +389,7 @@ class FairQueue:
 
     def _learn(self, entry: Entry, now: float, completion_tokens: int | None) -> None:
         tenant, sequences = entry.flow.tenant, entry.ticket.sequences
-        if tenant.sojourn is None:
-            tenant.sojourn = Mean(now - entry.offered)
-        else:
-            tenant.sojourn.see(now - entry.offered)
+        tenant.saw(now - entry.placed)
         prompt = entry.prompt if entry.exact is None else entry.exact
         work = None if completion_tokens is None else prompt + completion_tokens
         self._speed.ended(entry.begun, now, sequences, work)

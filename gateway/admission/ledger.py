@@ -74,6 +74,13 @@ class Tenant:
         self.completion = Mean(completion)
         self.sojourn: Mean | None = None
 
+    def saw(self, sojourn_s: float) -> None:
+        """One of its requests has waited for an engine and run, for so long."""
+        if self.sojourn is None:
+            self.sojourn = Mean(sojourn_s)
+        else:
+            self.sojourn.see(sojourn_s)
+
     def use(self, more: int) -> float:
         """What it runs with so many more sequences, for its weight; 0 if that is a single one, to which everybody has a right."""
         sequences = self.running + more
@@ -111,7 +118,8 @@ class Flow(Lane):
 class Entry:
     """A request that has been taken in. `work` is what it is charged, `prompt` as guessed and `exact` as counted are
     the prompt's part of it, `prefill` what no engine has prefilled yet. `sequences` have not ended yet; `passed`: it started
-    while one that is too wide for the places that are free waited for more.
+    while one that is too wide for the places that are free waited for more. `placed`: since when it waits for an engine, and no
+    longer for its key.
     """
 
     __slots__ = (
@@ -120,6 +128,7 @@ class Entry:
         "flow",
         "offered",
         "passed",
+        "placed",
         "prefill",
         "prompt",
         "sequences",
@@ -137,8 +146,7 @@ class Entry:
         self.sequences = ticket.sequences
         self.passed = False
         self.exact: int | None = None
-        self.offered = now
-        self.begun = now
+        self.offered = self.placed = self.begun = now
         self.state = State.WAITING
         self.waiter: Any = None
 

@@ -43,5 +43,5 @@ def key_frees(in_progress: Mapping[Entry, None], sojourn: float, ahead: int, now
     limit = len(in_progress)
     rounds, nth = divmod(ahead, limit)
     oldest = next(islice(in_progress, nth, None))
-    alike = sojourn * (rounds + 1) - (now - oldest.offered)
+    alike = sojourn * (rounds + 1) - (now - oldest.placed)
     return max(alike, sojourn * (ahead + 1) / limit)

@@ -18,7 +18,7 @@ from gateway.admission.retry import key_frees, part, told
 from gateway.admission.ticket import Policy, Reason, Refusal, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gateway.admission.fair_order import FairOrder
     from gateway.admission.keys import Keys
@@ -57,20 +57,26 @@ class Room:
         return self.promises.outstanding > 0 and ticket.attempt != 0 and self.promises.redeem(ticket.claim, now)
 
     def key_refusal(self, ticket: Ticket, keys: Keys, now: float, *, promised: bool) -> Refusal | None:
-        """None: the key may have one more; or this one was promised, and there is room to hold it until the key may."""
+        """None: the key may have one more; or this one was promised, and may be held until the key has a place in time."""
         in_progress, held = keys.in_progress(ticket.key), keys.held(ticket.key)
-        if not in_progress or ticket.key_limit is None:
+        limit = ticket.key_limit
+        if not in_progress or limit is None:
             return None
         account = self._keys.get(ticket.key)
-        due = account.due.requests if account is not None else 0
-        if held < max(HELD, ticket.key_limit) if promised else len(in_progress) + held + due < ticket.key_limit:
+        due = account.due.requests if account is not None and not promised else 0
+        if len(in_progress) + held + due < limit:
             return None
-        if account is None:
-            account = self._keys[ticket.key] = Account()
-        oldest = next(iter(in_progress))
-        seen = oldest.flow.tenant.sojourn
-        sojourn = seen.value if seen is not None else max(FIRST_SOJOURN_S, 2 * (now - oldest.offered))
-        seconds = key_frees(in_progress, sojourn, held + account.promised.requests, now)
+        if promised and held < max(HELD, limit):
+            seconds = key_frees(in_progress, _sojourn(in_progress, now), held, now)
+            if self._in_time(ticket, seconds, now):
+                return None
+        return self.key_later(ticket, keys, now)
+
+    def key_later(self, ticket: Ticket, keys: Keys, now: float) -> Refusal:
+        """For one whose key is full."""
+        in_progress, account = keys.in_progress(ticket.key), self._keys.setdefault(ticket.key, Account())
+        sojourn = _sojourn(in_progress, now)
+        seconds = key_frees(in_progress, sojourn, keys.held(ticket.key) + account.promised.requests, now)
         refusal = self._promise(Reason.KEY_CONCURRENCY, ticket, 0.0, (account,), seconds, now, lead_s=sojourn)
         if not account.promised.requests:
             del self._keys[ticket.key]
@@ -81,13 +87,14 @@ class Room:
         flow, work, due = entry.flow, entry.work, entry.flow.account.due
         hard = self._bound.fits(work, self.waiting, self.held)
         tenant_hard = self._tenant_bound.fits(work, flow.tenant.waiting, flow.tenant.held)
-        free = self._bound.left(self.waiting, due).times(THRESHOLD * flow.weight)
+        free = self._bound.left(self.waiting, self.held, due).times(THRESHOLD * flow.weight)
         fresh = free.within(self._fresh_bound)
         if hard and tenant_hard:
             if promised:
                 return None
-            alone = not flow.waiting.requests and self._bound.fits(work, self.waiting, due)
-            if alone or fresh.fits(work, flow.waiting, due):
+            mine = flow.waiting.requests + flow.tenant.held.requests
+            alone = not mine and self._bound.fits(work, self.waiting, self.held, due)
+            if alone or fresh.fits(work, flow.waiting, flow.tenant.held, due):
                 return self._deadline_refusal(entry, now)
         seconds = fresh.excess(work, flow.waiting, flow.account.promised) / self._rate_of(flow, now)
         if not hard:
@@ -105,14 +112,15 @@ class Room:
         return self._later(Reason.DEADLINE_EXPIRED, entry, self._wait_s(entry, entry.flow.account.promised, now), now)
 
     def _deadline_refusal(self, entry: Entry, now: float) -> Refusal | None:
-        deadline = entry.ticket.deadline
-        if deadline is None or not self.served:
+        if self._in_time(entry.ticket, self._wait_s(entry, entry.flow.account.due, now), now):
             return None
-        left = MARGIN * max(0.0, deadline - now)
-        if self._wait_s(entry, entry.flow.account.due, now) <= left:
-            return None
+        left = MARGIN * max(0.0, (entry.ticket.deadline or now) - now)
         seconds = self._wait_s(entry, entry.flow.account.promised, now) - left
         return self._later(Reason.DEADLINE_UNREACHABLE, entry, seconds, now)
+
+    def _in_time(self, ticket: Ticket, wait_s: float, now: float) -> bool:
+        deadline = ticket.deadline
+        return deadline is None or not self.served or wait_s <= MARGIN * max(0.0, deadline - now)
 
     def _wait_s(self, entry: Entry, promises: Amount, now: float) -> float:
         return (entry.flow.waiting.tokens + promises.tokens) / self._rate_of(entry.flow, now)
@@ -123,9 +131,11 @@ class Room:
         return flow.drain.rate(now, due)
 
     def _holds_its_part(self, flow: Flow) -> bool:
-        """Of what waits, the flow has at least what would be its weighted part within its class."""
+        """Of what waits or is held, the flow has at least what would be its weighted part within its class."""
         of = flow.of
-        return flow.waiting.tokens > 0 and flow.waiting.tokens * of.flows.weight >= of.waiting.tokens * flow.weight
+        mine = flow.waiting.tokens + flow.tenant.held.tokens
+        weights = of.flows.weight + (0.0 if flow in of.flows else flow.weight)
+        return mine > 0 and mine * weights >= (of.waiting.tokens + self.held.tokens) * flow.weight
 
     def _later(self, reason: Reason, entry: Entry, seconds: float, now: float) -> Refusal:
         accounts = (self._account, entry.flow.account)
@@ -149,3 +159,10 @@ class Room:
         if after < self._most_s:
             self.promises.make(ticket.claim, work, accounts, now, after, lead_s, most)
         return Refusal(reason, after)
+
+
+def _sojourn(in_progress: Mapping[Entry, None], now: float) -> float:
+    """Seconds that a request of theirs takes, with its wait for an engine; they are some."""
+    oldest = next(iter(in_progress))
+    seen = oldest.flow.tenant.sojourn
+    return seen.value if seen is not None else max(FIRST_SOJOURN_S, 2 * (now - oldest.placed))

@@ -90,7 +90,7 @@ class Door:
     recorder: Recorder = field(default_factory=Recorder)
     on_error: Callable[[SluiceError, str, Meter], None] = lambda _error, _path, _meter: None
     on_cut: Callable[[str, str, Meter], None] = lambda _reason, _path, _meter: None
-    on_start: Callable[[str, str, float], None] = lambda _model, _priority, _waited_s: None
+    on_start: Callable[[str, str, float], None] = lambda _model, _priority, _queued_s: None
     known: Sequence[str] = ()
     engine_in_s: Callable[[str], int] = lambda _model: 5
     debug_headers: bool = False
@@ -267,7 +267,7 @@ class Door:
                 again_s = self.engine_in_s(backend.name)
                 raise NoEngine(f"No engine is serving '{backend.name}' at the moment.", retry_after=again_s)
             with await self._turnstile.permit(backend.admission, ticket, writer, stream=stream) as permit:
-                self.on_start(backend.name, ticket.priority, permit.waited_s)
+                self.on_start(backend.name, ticket.priority, permit.queued_s)
                 record.mark("render")
                 context.work = watch.counting(permit)
                 await backend.answer(route, admitted.body, writer, context)

@@ -65,3 +65,5 @@ def test_it_is_over_since_there_is_an_engine_however_often_that_is_said() -> Non
     assert absence.over_s(25.0) == 5.0
     absence.note(30.0, there=False)
     assert absence.over_s(31.0) == 0.0
+    absence.note(31.0, there=True)
+    assert absence.over_s(35.0) == 15.0, "a connection that was lost for a moment is no absence"

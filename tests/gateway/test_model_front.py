@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from gateway.absence import BRIEF_S, Absence
 from gateway.admission.admission import Permit
 from gateway.admission.ticket import Ticket
 from gateway.config import Gateway
@@ -41,6 +43,7 @@ async def test_the_widest_request_fits_an_engine_that_other_gateways_keep_full(
 async def test_who_waited_for_the_first_engine_is_not_told_to_have_waited_for_a_second() -> None:
     peer = Peer()
     front = ModelFront(SPEC, peer, Gateway(), lambda *_: None)
+    front.absence = Absence(time.monotonic() - 2 * BRIEF_S)
     waiting = [asyncio.create_task(front.admission.admit(Ticket("t", "k", 10, 10))) for _ in range(3)]
     await asyncio.sleep(0.4)
     _comes(front, 1)
