@@ -1,6 +1,7 @@
 """What must hold before Sluice starts or takes over a changed configuration, each refused with the file and key at fault."""
 
 import contextlib
+import difflib
 import fcntl
 import os
 import secrets
@@ -12,8 +13,10 @@ from deployments import quantization
 from deployments.quantization import Served
 from deployments.run_state import RunState
 from gateway.config import Config
+from gateway.config.models import Model
 from gateway.errors import ConfigError, OperatorError
 from gateway.http.certificates import server_context
+from gateway.pool.parser_names import parser_names
 
 FIXED = ("name", "state_dir", "accelerator", "engine_host", "ray", "auth")
 FIXED_OF_GATEWAY = ("listen", "management", "haproxy")
@@ -77,7 +80,34 @@ def make_token(file: Path) -> None:
             new.write(secrets.token_hex(32))
 
 
+def check_room(config: Config, where: str) -> None:
+    """Of a Ray of our own, each gateway and engine takes one slot; what finds none would be waited for without end."""
+    gateways, slots = config.gateway.replicas, config.ray.logical_cpus
+    engines = sum(
+        model.replicas if model.autoscaling is None else model.autoscaling.max_replicas for model in config.models
+    )
+    if config.ray.address is None and gateways + engines > slots:
+        raise ConfigError(
+            where,
+            "ray.logical_cpus",
+            f"{slots} are too few for {gateways} gateways and up to {engines} engines, which take one each. They are slots, not "
+            f"cores: say {gateways + engines + 1}, so that an update can start a replica before it stops another",
+        )
+
+
+def _check_parsers(model: Model, where: str) -> None:
+    for setting, asked in (("tool_parser", model.tool_parser), ("reasoning_parser", model.reasoning_parser)):
+        known = parser_names(setting)
+        if asked is not None and known and asked not in known:
+            names = difflib.get_close_matches(asked, known) or sorted(known)
+            message = f"this vLLM has no {asked}; it has {', '.join(names)}"
+            raise ConfigError(where, f"models.{model.name}.{setting}", message)
+
+
 def resolve(config: Config, where: str) -> list[Served]:
+    """Raises ConfigError for what cannot be served with what is installed here."""
+    for model in config.models:
+        _check_parsers(model, where)
     accelerator = quantization.installed()
     if config.accelerator not in ("auto", accelerator):
         raise ConfigError(

@@ -65,7 +65,9 @@ class Audit(Strict):
 
 
 class Ray(Strict):
-    """`address: null` starts a Ray of its own on this machine; logical_cpus are slots, not cores."""
+    """`address: null` starts a Ray of its own on this machine; each gateway and engine takes one of `logical_cpus`, which are
+    slots, not cores.
+    """
 
     address: str | None = None
     logical_cpus: int = Field(default=8, ge=2)

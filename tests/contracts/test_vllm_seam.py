@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("vllm")
 
 from gateway.pool.core_stats import CoreStats
+from gateway.pool.parser_names import parser_names
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = "0.32.0"
@@ -217,3 +218,11 @@ def test_the_plugins_that_tie_the_core_and_ask_for_amx_are_known_to_vllm() -> No
     names = {point.name for point in entry_points(group=look_up("vllm.plugins:DEFAULT_PLUGINS_GROUP"))}
     assert {"sluice_leash", "sluice_amx"} <= names
     assert version("sluice")
+
+
+def test_the_parsers_that_its_source_tells_are_those_that_it_knows() -> None:
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+
+    assert parser_names("tool_parser") == set(ToolParserManager.list_registered())
+    assert parser_names("reasoning_parser") == set(ReasoningParserManager.list_registered())

@@ -1,10 +1,12 @@
-"""What a reload may not change."""
+"""What cannot work is refused before anything starts, and what a reload may not change."""
 
 import pytest
 
-from deployments.preflight import check_reload
+from deployments.preflight import check_reload, check_room, resolve
 from gateway.config import Config
 from gateway.errors import ConfigError
+
+MODEL = {"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}
 
 
 def config(*, name="m", source="demo:int8", port=8080, **engine):
@@ -31,3 +33,29 @@ def test_what_gateways_or_clients_rely_on_stays(new, key):
 @pytest.mark.parametrize("new", [config(max_num_seqs=7), config(name="other", source="demo:bf16"), config()])
 def test_the_rest_may_change(new):
     check_reload(config(), new, "sluice.yaml")
+
+
+@pytest.mark.parametrize("setting", ["tool_parser", "reasoning_parser"])
+def test_a_parser_that_vllm_does_not_have_is_refused_with_one_that_it_has(setting):
+    pytest.importorskip("vllm")
+    wrong, right = {"tool_parser": ("hermez", "hermes"), "reasoning_parser": ("qwen33", "qwen3")}[setting]
+    known = Config.model_validate({"models": [MODEL | {setting: right}]})
+    assert len(resolve(known, "sluice.yaml")) == 1
+    with pytest.raises(ConfigError, match=right) as refused:
+        resolve(Config.model_validate({"models": [MODEL | {setting: wrong}]}), "sluice.yaml")
+    assert refused.value.key == f"models.m.{setting}"
+
+
+def test_every_gateway_and_engine_has_a_slot():
+    def slots(logical_cpus, **ray):
+        models = [MODEL | {"replicas": 2}, MODEL | {"name": "n", "autoscaling": {"max_replicas": 4}}]
+        section = {"logical_cpus": logical_cpus, **ray}
+        return Config.model_validate({"models": models, "gateway": {"replicas": 2}, "ray": section})
+
+    check_room(slots(8), "sluice.yaml")
+    check_room(slots(7, address="auto"), "sluice.yaml")
+    with pytest.raises(ConfigError) as refused:
+        check_room(slots(7), "sluice.yaml")
+    assert refused.value.key == "ray.logical_cpus"
+    assert "7 are too few for 2 gateways and up to 6 engines" in str(refused.value)
+    assert "say 9" in str(refused.value)
