@@ -14,6 +14,7 @@ from deployments.run_state import RunState
 from gateway.config import Config
 
 NOT_RUNNING = 3
+NO_GATEWAY = "no gateway runs: Sluice is starting or stopping, or has lost all of them"
 
 
 def status(config: Config, console: Console, *, as_json: bool) -> int:
@@ -54,6 +55,8 @@ def authorization() -> dict[str, str]:
 
 def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> None:
     console.print(f"Sluice at {state.url} (pid {state.pid}), dashboard {state.dashboard or 'off'}")
+    if not gateways:
+        console.print(NO_GATEWAY)
     for gateway in gateways:
         health = "; ".join(gateway["problems"]) or "ready"
         console.print(f"gateway {gateway['gateway']}: {health}, {gateway['requests_in_flight']} requests in flight")

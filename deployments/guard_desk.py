@@ -8,7 +8,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from deployments.control import NOT_RUNNING, authorization
+from deployments.control import NO_GATEWAY, NOT_RUNNING, authorization
 from deployments.run_state import RunState
 from gateway.config import Config
 from gateway.guard.verdict import Level
@@ -29,6 +29,8 @@ def guard(config: Config, verb: str, key: str, console: Console) -> int:
         "release": ("POST", f"/guard/{name}/release"),
     }[verb]
     answers = [answer for url in state.management if (answer := _ask(method, url + path, console)) is not None]
+    if not state.management:
+        console.print(NO_GATEWAY)
     if not answers:
         return UNKNOWN
     show = {"status": _show_status, "explain": _show_key, "release": _show_release}[verb]

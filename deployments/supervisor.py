@@ -17,13 +17,14 @@ from rich.text import Text
 
 from deployments import environment, processes, withheld
 from deployments.autoscaling import record
-from deployments.preflight import StartError, alone, check_ports, check_reload, check_tls, make_token, resolve
+from deployments.preflight import alone, check_ports, check_reload, check_room, check_tls, make_token, resolve
 from deployments.quantization import Served
+from deployments.readiness import POLL_S, Readiness
 from deployments.run_state import RunState
 from gateway.config import Config, load
+from gateway.config.listen import url
 from gateway.errors import OperatorError
 
-POLL_S = 0.25
 STOP_GRACE_S = 5.0
 DELETE_GRACE_S = 30.0
 
@@ -38,7 +39,8 @@ class Supervisor:
         self._begun = time.monotonic()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
-        self._state: RunState | None = None
+        self._taken_over = config
+        self._state = _state(config, self._where)
         self._watcher: asyncio.Task[None] | None = None
         self._step: asyncio.Future[Any] | None = None
         self._secrets: Path | None = None
@@ -51,12 +53,14 @@ class Supervisor:
     async def _run(self, on_ready: Callable[[RunState], None]) -> None:
         config = self._config
         served = resolve(config, self._where)
+        check_room(config, self._where)
         check_tls(config, self._where)
         check_ports(config, self._where)
         make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
         self._take_signals()
         try:
+            self._state.write(config.state_dir)
             starting = asyncio.create_task(self._start(served))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -98,7 +102,6 @@ class Supervisor:
         for one in served:
             kind = f": {one.checkpoint.source} as {one.checkpoint.format} on {one.accelerator}"
             self._say("model ", (one.model.name, "bold"), kind)
-        import ray
         from ray import serve
 
         config = self._config
@@ -115,24 +118,13 @@ class Supervisor:
             http_options={"host": haproxy.host, "port": haproxy.port},
         )
         await self._deploy(config, served)
-        listen = config.gateway.listen
-        scheme = "https" if listen.tls else "http"
-        state = RunState(
-            pid=os.getpid(),
-            started=psutil.Process().create_time(),
-            config=self._where,
-            url=f"{scheme}://{listen.host}:{listen.port}",
-            dashboard=dashboard,
-            haproxy=f"http://{haproxy.host}:{haproxy.port}" if haproxy.enabled else "",
-        )
-        self._state = state
-        state.write(config.state_dir)
+        self._state.dashboard = dashboard
+        self._state.write(config.state_dir)
         self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
-        await self._wait_running(ray, serve)
-        await self._wait_ready()
+        await self._wait(config)
         self._forget()
         processes.let_watchers_yield()
-        return state
+        return self._state
 
     async def _deploy(self, config: Config, served: list[Served]) -> None:
         """Serve starts what is new, replaces what has changed, and leaves alone what has not."""
@@ -150,7 +142,6 @@ class Supervisor:
         while True:
             await self._reload.wait()
             self._reload.clear()
-            assert self._state is not None
             try:
                 await self._take_over(load(Path(self._where)))
                 self._state.reload_error = ""
@@ -166,17 +157,17 @@ class Supervisor:
                 self._state.write(self._config.state_dir)
 
     async def _take_over(self, config: Config) -> None:
-        """A rolling update to a changed configuration; returns when it is over."""
-        import ray
-        from ray import serve
-
+        """A rolling update to a changed configuration; returns when it is over. One that failed may be followed by any that could
+        have come in its place.
+        """
         self._say(f"reloading {self._where}")
-        check_reload(self._config, config, self._where)
+        check_reload(self._taken_over, config, self._where)
+        check_room(config, self._where)
         served = resolve(config, self._where)
         self._config = config
         await self._deploy(config, served)
-        await self._wait_running(ray, serve)
-        await self._wait_ready()
+        await self._wait(config)
+        self._taken_over = config
         self._forget()
 
     def _forget(self) -> None:
@@ -209,50 +200,26 @@ class Supervisor:
         from gateway.pool.wire import GatewayCard
 
         def on_change(cards: list[GatewayCard]) -> None:
-            assert self._state is not None
             self._state.management = [card.management for card in cards]
             self._state.write(self._config.state_dir)
 
         await membership.watch(deployment, self._config.name, GatewayCard.from_metadata, on_change)
 
-    async def _wait_running(self, ray: Any, serve: Any) -> None:
-        """Until Serve calls the application running; each change of a replica's state is shown."""
-        shown: dict[str, str] = {}
-        while True:
-            try:
-                application = (await self._blocking(serve.status)).applications[self._config.name]
-            except (KeyError, ray.exceptions.RayError):
-                await asyncio.sleep(POLL_S)
-                continue
-            for name, deployment in application.deployments.items():
-                states = ", ".join(f"{count} {state.lower()}" for state, count in deployment.replica_states.items())
-                if states and shown.get(name) != states:
-                    shown[name] = states
-                    self._say(f"{name}: {states}")
-            if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-                reasons = [d.message for d in application.deployments.values() if d.message] or [application.message]
-                raise StartError("Sluice did not start:\n" + "\n".join(reasons))
-            if application.status == "RUNNING":
-                return
-            await asyncio.sleep(POLL_S)
+    async def _wait(self, config: Config) -> None:
+        """Until all gateways and engines of this configuration serve. Raises StartError if they never will."""
+        import ray
+        from ray import serve
 
-    async def _wait_ready(self) -> None:
-        """Until every gateway has an engine that let it in."""
-        assert self._state is not None
-        waited = ""
+        async def application() -> Any:
+            try:
+                return (await self._blocking(serve.status)).applications.get(config.name)
+            except ray.exceptions.RayError:
+                return None
+
+        readiness = Readiness(application, self._say)
+        await readiness.running()
         async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                replies = []
-                for url in self._state.management:
-                    with contextlib.suppress(httpx.HTTPError):
-                        replies.append((await client.get(f"{url}/readyz")).json())
-                if len(replies) >= self._config.gateway.replicas and all(r["status"] == "ok" for r in replies):
-                    return
-                reasons = "; ".join(reason for reply in replies for reason in reply["reasons"])
-                if reasons and reasons != waited:
-                    waited = reasons
-                    self._say(f"waiting: {reasons}")
-                await asyncio.sleep(POLL_S)
+            await readiness.ready(config.gateway.replicas, lambda: self._state.management, client)
 
     def _delete_application(self, serve: Any) -> None:
         """Serve's own shutdown waits for 30 s only, whatever the replicas were promised for their drain."""
@@ -279,3 +246,16 @@ class Supervisor:
         RunState.remove(self._config.state_dir)
         withheld.forget(self._config)
         self._say("stopped" if not killed else f"stopped; {len(killed)} processes had to be killed")
+
+
+def _state(config: Config, where: str) -> RunState:
+    """Of this process, before anything runs below it."""
+    listen, haproxy = config.gateway.listen, config.gateway.haproxy
+    return RunState(
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        config=where,
+        url=url(listen.host, listen.port, tls=listen.tls is not None),
+        dashboard="",
+        haproxy=url(haproxy.host, haproxy.port) if haproxy.enabled else "",
+    )

@@ -58,3 +58,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def url(host: str, port: int, *, tls: bool = False) -> str:
+    """Of a door; an IPv6 address stands in brackets."""
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

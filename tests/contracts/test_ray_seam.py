@@ -109,6 +109,16 @@ def test_every_environment_variable_is_one_that_ray_reads() -> None:
     assert not wanted
 
 
+def test_what_finds_no_room_is_told_in_the_words_that_are_looked_for() -> None:
+    from ray.serve._private import deployment_state
+
+    from deployments.readiness import NO_ROOM
+
+    source = inspect.getsource(deployment_state)
+    assert NO_ROOM in source.split("if len(pending_allocation) > 0")[1].split("if len(pending_initialization) > 0")[0]
+    assert NO_ROOM not in source.split("if len(pending_initialization) > 0")[1][:1000]
+
+
 def told(sections: dict[str, object], **changes: object) -> list[Any]:
     """What Serve would be told of each deployment, by its own builder."""
     from ray.serve._private.build_app import build_app

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from deployments.run_state import RunState
+from deployments import supervisor as command
+from deployments.control import status
+from deployments.preflight import StartError
 from deployments.supervisor import Supervisor
-from gateway.config import load
+from gateway.config import Config, load
 from gateway.plain_console import plain_console
 
 MODELS = "models:\n  - {name: a, checkpoints: {cpu: {source: 'demo:int8', format: int8-w8a8}}}\n"
@@ -23,7 +25,7 @@ class Running:
         self.file.write_text(self.head + MODELS)
         self.printed = io.StringIO()
         self.supervisor = Supervisor(load(self.file), self.file, plain_console(self.printed))
-        self.state = self.supervisor._state = RunState(1, 0.0, str(self.file), "", "")
+        self.state = self.supervisor._state
 
     async def reload(self, content: str) -> str:
         """How it went."""
@@ -49,3 +51,49 @@ async def test_a_broken_file_is_told_in_its_own_words_and_ends_nothing(running: 
     assert "is not YAML" in error
     assert "[/x] [type=missing]" in error
     assert f"not reloaded: {error}" in running.printed.getvalue()
+
+
+async def test_after_a_reload_that_failed_its_mend_is_taken_over(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What never came up is nothing that others rely on."""
+    wrong, right = (
+        MODELS + f"  - {{name: b, checkpoints: {{cpu: {{source: 'demo:{source}', format: {kind}}}}}}}\n"
+        for source, kind in (("bf16", "bf16"), ("int8", "int8-w8a8"))
+    )
+    ends = ["the checkpoint cannot be read", "", ""]
+
+    async def deploy(_config: Config, _served: object) -> None:
+        pass
+
+    async def wait(_config: Config) -> None:
+        if reason := ends.pop(0):
+            raise StartError(reason)
+
+    monkeypatch.setattr(running.supervisor, "_deploy", deploy)
+    monkeypatch.setattr(running.supervisor, "_wait", wait)
+    assert "cannot be read" in await running.reload(wrong)
+    assert await running.reload(right) == ""
+    assert "models.b.checkpoints" in await running.reload(wrong), "now it is in use"
+    assert await running.reload(MODELS) == ""
+
+
+async def test_it_can_be_found_from_another_terminal_while_it_starts(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, seen = asyncio.Event(), io.StringIO()
+
+    async def start(_served: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(command.environment, "ray", lambda _config: {})
+    monkeypatch.setattr(command, "check_ports", lambda *_: None)
+    monkeypatch.setattr(running.supervisor, "_start", start)
+    monkeypatch.setattr(running.supervisor, "_shutdown", lambda: None)
+    task = asyncio.create_task(running.supervisor.run(lambda _state: None))
+    await asyncio.wait_for(begun.wait(), 20)
+    assert status(load(running.file), plain_console(seen), as_json=False) == 1
+    assert "no gateway runs: Sluice is starting" in seen.getvalue()
+    running.supervisor._stop.set()
+    await task
