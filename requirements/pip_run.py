@@ -109,24 +109,35 @@ def pip_install(venv: Path, arguments: list[str], total: int, progress: Progress
 
 
 def byte_compile(venv: Path, progress: Progress, lock: int) -> None:
-    """Bytecode of every installed module, on all processor cores: pip would make it on one. What cannot be compiled is left.
+    """Bytecode of every installed package, as many at once as there are processor cores: pip would make it on one.
 
-    An installer that is killed leaves it to end by itself; it keeps `lock`, as pip does.
+    What cannot be compiled is left. Raises Failed if a signal ends a compiler; an installer that is killed leaves those that run to
+    end by themselves, and they keep `lock` as pip does.
     """
     python = str(venv / "bin" / "python")
-    process = subprocess.Popen(
-        [python, "-I", "-m", "compileall", "-qq", "-j", "0", *map(str, venv.glob("lib/python3*/site-packages"))],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True, pass_fds=[lock],
-    )  # fmt: skip
+    found = [path for path in venv.glob("lib/python3*/site-packages/*") if path.suffix not in (".dist-info", ".pth")]
+    parts = sorted(found, key=lambda path: sum(1 for _ in path.rglob("*.py")) if path.is_dir() else 1)
+    total, running = len(parts), []
     try:
-        while process.poll() is None:
-            progress.show("Compiling the modules")
-            time.sleep(0.3)
+        while parts or running:
+            while parts and len(running) < (os.cpu_count() or 1):
+                command = [python, "-I", "-S", "-m", "compileall", "-qq", str(parts.pop())]
+                running.append(
+                    subprocess.Popen(
+                        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                        pass_fds=[lock],
+                    )
+                )  # fmt: skip
+            time.sleep(0.02)
+            ended = [one.returncode for one in running if one.poll() is not None]
+            if ended and min(ended) < 0:
+                raise Failed(f"Compiling was stopped by signal {-min(ended)}: run this again.")
+            running = [one for one in running if one.returncode is None]
+            progress.show(f"Compiling: {total - len(parts) - len(running)}/{total} packages")
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for one in running:
+            one.kill()
+            one.wait()
 
 
 def _state(watched: Watched, venv: Path, total: int) -> str:

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,48 @@ def test_a_package_that_was_cut_off_in_the_middle_is_forgotten(script, tmp_path)
     (site / "whole-1.dist-info" / "INSTALLER").touch()
     script("install").discard_halves(tmp_path)
     assert [path.name for path in site.iterdir()] == ["whole-1.dist-info"]
+
+
+@pytest.fixture
+def packages(tmp_path):
+    """Three packages in something like an environment, one of which holds a file that is no Python, and one metadata folder."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    for name, text in {
+        "a/b/c.py": "1",
+        "d/e.py": "2",
+        "d/f.py": "print 3",
+        "g.py": "4",
+        "h.dist-info/i.py": "5",
+    }.items():
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_text(text)
+    return tmp_path
+
+
+def compiled(folder):
+    return sorted(path.name.partition(".")[0] for path in folder.rglob("*.pyc"))
+
+
+def test_what_can_be_compiled_is(script, packages):
+    pip_run = script("pip_run")
+    with Path(os.devnull).open() as lock:
+        pip_run.byte_compile(packages, pip_run.Progress(quiet=True), lock.fileno())
+    assert compiled(packages) == ["c", "e", "g"]
+
+
+def test_a_compiler_that_was_killed_is_told_and_none_goes_on(script, packages):
+    pip_run = script("pip_run")
+    (packages / "bin" / "python").unlink()
+    (packages / "bin" / "python").write_text(f"#!/bin/sh\necho $$ >> {packages}/pids\nsleep 0.3\nkill -9 $$\n")
+    (packages / "bin" / "python").chmod(0o755)
+    with Path(os.devnull).open() as lock, pytest.raises(pip_run.Failed, match="signal 9: run this again"):
+        pip_run.byte_compile(packages, pip_run.Progress(quiet=True), lock.fileno())
+    time.sleep(0.1)
+    for pid in (packages / "pids").read_text().split():
+        stat = Path(f"/proc/{pid}/stat")
+        assert not stat.exists() or stat.read_text().split()[2] == "Z"
 
 
 @pytest.mark.parametrize(
