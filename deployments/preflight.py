@@ -64,6 +64,10 @@ def check_ports(config: Config, where: str) -> None:
         doors["gateway.haproxy.stats_port"] = ("127.0.0.1", haproxy.stats_port)
         doors["gateway.haproxy.metrics_port"] = ("127.0.0.1", haproxy.metrics_port)
     for key, (host, port) in doors.items():
+        if not port:
+            raise ConfigError(
+                where, key, "0 would be a port that nobody is told of, another one for each gateway; give one"
+            )
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

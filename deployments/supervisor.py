@@ -22,7 +22,7 @@ from deployments.quantization import Served
 from deployments.readiness import POLL_S, Readiness
 from deployments.run_state import RunState
 from gateway.config import Config, load
-from gateway.config.listen import url
+from gateway.config.listen import door_url
 from gateway.errors import OperatorError
 
 STOP_GRACE_S = 5.0
@@ -255,7 +255,7 @@ def _state(config: Config, where: str) -> RunState:
         pid=os.getpid(),
         started=psutil.Process().create_time(),
         config=where,
-        url=url(listen.host, listen.port, tls=listen.tls is not None),
+        url=door_url(listen.host, listen.port, tls=listen.tls is not None),
         dashboard="",
-        haproxy=url(haproxy.host, haproxy.port) if haproxy.enabled else "",
+        haproxy=door_url(haproxy.host, haproxy.port) if haproxy.enabled else "",
     )

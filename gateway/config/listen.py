@@ -60,6 +60,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def url(host: str, port: int, *, tls: bool = False) -> str:
+def door_url(host: str, port: int, *, tls: bool = False) -> str:
     """Of a door; an IPv6 address stands in brackets."""
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.config.listen import Listen
+from gateway.config.listen import Listen, door_url
 from gateway.http import stall
 from gateway.http.asgi import App
 from gateway.http.certificates import Certificates
@@ -99,7 +99,7 @@ class Listener:
         return self._at(node_ip if host in ("0.0.0.0", "::") else host)  # noqa: S104  compared, not bound
 
     def _at(self, host: str) -> str:
-        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return door_url(host, self.port, tls=self._tls is not None)
 
     async def start(self) -> None:
         self._tasks.append(asyncio.create_task(self._server.serve(sockets=[self._socket])))

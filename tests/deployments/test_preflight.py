@@ -1,8 +1,10 @@
 """What cannot work is refused before anything starts, and what a reload may not change."""
 
+import socket
+
 import pytest
 
-from deployments.preflight import check_reload, check_room, resolve
+from deployments.preflight import check_ports, check_reload, check_room, resolve
 from gateway.config import Config
 from gateway.errors import ConfigError
 
@@ -59,3 +61,15 @@ def test_every_gateway_and_engine_has_a_slot():
     assert refused.value.key == "ray.logical_cpus"
     assert "7 are too few for 2 gateways and up to 6 engines" in str(refused.value)
     assert "say 9" in str(refused.value)
+
+
+@pytest.mark.parametrize("door", ["listen", "haproxy"])
+def test_a_door_has_a_port_that_clients_can_be_told(door):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    ports = {"listen": {"port": free}, "haproxy": {"enabled": True, "port": free}}
+    ports[door]["port"] = 0
+    with pytest.raises(ConfigError, match="0 would be a port that nobody is told of") as refused:
+        check_ports(Config.model_validate({"models": [MODEL], "gateway": ports}), "sluice.yaml")
+    assert refused.value.key == f"gateway.{door}.port"

@@ -4,6 +4,7 @@ import asyncio
 import io
 from pathlib import Path
 
+import httpx
 import pytest
 
 from deployments import supervisor as command
@@ -97,3 +98,12 @@ async def test_it_can_be_found_from_another_terminal_while_it_starts(
     assert "no gateway runs: Sluice is starting" in seen.getvalue()
     running.supervisor._stop.set()
     await task
+
+
+def test_clients_are_told_of_an_ipv6_address_in_brackets(running: Running) -> None:
+    running.file.write_text(
+        running.head + MODELS + "gateway: {listen: {host: '::1'}, haproxy: {enabled: true, host: '::1'}}\n"
+    )
+    state = Supervisor(load(running.file), running.file, plain_console())._state
+    assert (state.url, state.haproxy) == ("http://[::1]:8080", "http://[::1]:8000")
+    assert httpx.URL(state.url).host == "::1"
