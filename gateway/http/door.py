@@ -185,7 +185,7 @@ class Door:
         try:
             route = match(scope["method"], scope["path"])
         except SluiceError:
-            await meter.arrive()
+            await meter.arrive()  # who asks for what is not there is counted as well
             raise
         record.path = route.path
         reply.dialect, reply.events = route.dialect, route.events
@@ -202,8 +202,7 @@ class Door:
             reply.extra.append((b"connection", b"close"))
         if route.method == "GET":
             record.mark("finish")
-            listed = {name: self.backends[name] for name in self.known if name in self.backends}
-            await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
+            await self._list(route, reply)
             return
         record.mark("receive")
         watch.enter(caller)
@@ -238,6 +237,10 @@ class Door:
         work = self._answer(backend, ticket, route, admitted, SseWriter(reply), context, record, watch)
         if not await while_connected(work, receive, lambda: reply.ended):
             raise ClientGone
+
+    async def _list(self, route: Route, reply: Reply) -> None:
+        listed = {name: self.backends[name] for name in self.known if name in self.backends}
+        await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
 
     def _backend(self, name: object) -> Backend:
         if isinstance(name, str) and name in self.known and name not in self.backends:
