@@ -117,7 +117,8 @@ def byte_compile(venv: Path, progress: Progress, lock: int) -> None:
     python = str(venv / "bin" / "python")
     found = [path for path in venv.glob("lib/python3*/site-packages/*") if path.suffix not in (".dist-info", ".pth")]
     parts = sorted(found, key=lambda path: sum(1 for _ in path.rglob("*.py")) if path.is_dir() else 1)
-    total, running = len(parts), []
+    total = len(parts)
+    running: list[subprocess.Popen[bytes]] = []
     try:
         while parts or running:
             while parts and len(running) < (os.cpu_count() or 1):

@@ -12,9 +12,7 @@ from loadtests.simulation.admission_loads import LOADS
 def test_it_prints_tables_writes_a_file_and_fails_where_a_load_is_below_the_bar(monkeypatch, tmp_path, capsys):
     out = tmp_path / "results" / "out.json"
     monkeypatch.setattr(sys, "argv", ["admission", "--seeds", "1", "--out", str(out)])
-    monkeypatch.setattr(
-        admission, "LOADS", {name: LOADS[name] for name in ("all classes", "many small tenants")}
-    )
+    monkeypatch.setattr(admission, "LOADS", {name: LOADS[name] for name in ("all classes", "many small tenants")})
     monkeypatch.setattr(admission, "costs_us", lambda: {"refusal": 12.0})
     monkeypatch.setattr(admission, "RESERVES", (0.2,))
     monkeypatch.setattr(admission, "HONEST_BAR", 0.97)
