@@ -33,7 +33,7 @@ def read(path: Path) -> object:
         raise ConfigError(str(path), "", f"cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise ConfigError(str(path), "", f"is not UTF-8: {exc.reason} at byte {exc.start}") from exc
-    except yaml.YAMLError as exc:
+    except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the latter two of escapes that stand for no character
         raise ConfigError(str(path), "", f"is not YAML: {' '.join(str(exc).split())}") from exc
     except RecursionError as exc:
         raise ConfigError(str(path), "", "is nested too deeply") from exc

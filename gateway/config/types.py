@@ -21,9 +21,16 @@ def _bytes(value: object) -> object:
     return value
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError("there is no such user's home folder here") from exc
+
+
 Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-UserPath = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
+UserPath = Annotated[Path, AfterValidator(_expanded)]
 
 
 class Strict(BaseModel):

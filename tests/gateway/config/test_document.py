@@ -64,8 +64,11 @@ def test_an_anchor_may_be_merged_and_changed(tmp_path: Path) -> None:
         (MODELS + "1: 2\n", "1"),
         ("\x00", "is not YAML"),
         ("", "must be a mapping"),
+        (MODELS + 'name: "\\U00110000"\n', "is not YAML"),
+        (MODELS + 'name: "\\UFFFFFFFF"\n', "is not YAML"),
+        (MODELS + "state_dir: ~nobody-here/state\n", "there is no such user's home folder"),
     ],
-    ids=["encoding", "date", "tag", "depth", "circle", "number", "binary", "empty"],
+    ids=["encoding", "date", "tag", "depth", "circle", "number", "binary", "empty", "escape", "far escape", "user"],
 )
 def test_what_cannot_be_read_is_an_error_and_no_traceback(tmp_path: Path, content: str | bytes, said: str) -> None:
     assert said in str(refusal(tmp_path, content))
