@@ -296,7 +296,7 @@ class GatewayApp:
 
 def _policy(config: Config) -> SurfacePolicy:
     surface = config.gateway.surface
-    return SurfacePolicy(unknown_fields=surface.unknown_fields, max_n=surface.max_n)
+    return SurfacePolicy(unknown_fields=surface.unknown_fields, max_n=surface.max_n, max_items=surface.max_items)
 
 
 def _admission_status(admission: Admission) -> dict[str, Any]:

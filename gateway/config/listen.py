@@ -50,6 +50,7 @@ class Surface(Strict):
     unknown_fields: Literal["reject", "drop"] = "reject"
     max_n: int = Field(default=8, ge=1, le=128)
     max_body: Bytes = 4 * 2**20
+    max_items: int = Field(default=8192, ge=1, description="messages, parts of them and other items of lists, together")
 
 
 def is_loopback(host: str) -> bool:

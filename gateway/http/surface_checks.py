@@ -23,7 +23,9 @@ MAX_RECORDED: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class SurfacePolicy:
-    """What an operator may tune; the tables themselves are not configurable."""
+    """What an operator may tune; the tables themselves are not configurable. `max_items`: of all lists in a request together,
+    messages and their parts first of all; `max_values`: of all JSON whose meaning is the client's.
+    """
 
     unknown_fields: Literal["reject", "drop"] = "reject"
     max_n: int = 8
@@ -34,6 +36,8 @@ class SurfacePolicy:
     max_tools: int = 128
     max_constraint_chars: int = 16_384
     max_depth: int = 64
+    max_items: int = 8192
+    max_values: int = 65_536
 
 
 class Why(StrEnum):
@@ -61,10 +65,12 @@ OMIT: Final = Omit()
 
 @dataclass(slots=True)
 class Walk:
-    """One walk through one body: the policy, and what has been left out so far."""
+    """One walk through one body: the policy, what has been left out so far, and how much there was."""
 
     policy: SurfacePolicy
     dropped: list[str] = field(default_factory=list)
+    items: int = 0
+    values: int = 0
 
     def drop(self, path: Path) -> Omit:
         if len(self.dropped) < MAX_RECORDED:
@@ -177,6 +183,9 @@ class ListOf:
     def __call__(self, value: object, path: Path, walk: Walk, /) -> list[object]:
         if type(value) is not list:
             raise wrong(path, "an array")
+        walk.items += len(value)
+        if walk.items > walk.policy.max_items:
+            raise beyond(path, f"shorter: the lists of a request have at most {walk.policy.max_items} items together")
         check = self.check
         return [check(item, (path, index), walk) for index, item in enumerate(value)]
 

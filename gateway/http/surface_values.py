@@ -51,27 +51,30 @@ def number(value: object, path: Path, _walk: Walk, /) -> object:
 
 
 def free_json(value: object, path: Path, walk: Walk, /) -> object:
-    """JSON whose meaning is the client's (schemas, tool inputs, metadata): copied, bounded in depth."""
-    return _copied(value, path, walk.policy.max_depth)
+    """JSON whose meaning is the client's (schemas, tool inputs, metadata): copied, bounded in depth and number."""
+    return _copied(value, path, walk, walk.policy.max_depth)
 
 
 def free_object(value: object, path: Path, walk: Walk, /) -> object:
     if type(value) is not dict:
         raise wrong(path, "an object")
-    return _copied(value, path, walk.policy.max_depth)
+    return _copied(value, path, walk, walk.policy.max_depth)
 
 
-def _copied(value: object, path: Path, depth: int) -> object:
+def _copied(value: object, path: Path, walk: Walk, depth: int) -> object:
     kind = type(value)
     if kind in _SCALARS:
         return value
     if depth == 0:
         raise wrong(path, "nested less deeply")
+    if type(value) is not dict and type(value) is not list:
+        raise wrong(path, "plain JSON")
+    walk.values += len(value)
+    if walk.values > walk.policy.max_values:
+        raise beyond(path, f"smaller: schemas and the like have at most {walk.policy.max_values} values together")
     if type(value) is dict:
-        return {key: _copied(item, path, depth - 1) for key, item in value.items()}
-    if type(value) is list:
-        return [_copied(item, path, depth - 1) for item in value]
-    raise wrong(path, "plain JSON")
+        return {key: _copied(item, path, walk, depth - 1) for key, item in value.items()}
+    return [_copied(item, path, walk, depth - 1) for item in value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,6 +351,26 @@ def test_hostile_names_are_shown_and_recorded_within_bounds() -> None:
     assert len(admitted.dropped) == MAX_RECORDED
 
 
+SMALL = SurfacePolicy(max_items=3, max_values=3)
+TEXT_PART = {"type": "text", "text": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        (CHAT, {"messages": [{"role": "user", "content": ""}] * 4}, "messages"),
+        (CHAT, {"messages": [{"role": "user", "content": [TEXT_PART]}] * 2}, "messages[1].content"),
+        (MESSAGES, {"messages": [{"role": "user", "content": [TEXT_PART] * 3}]}, "messages[0].content"),
+        (RESPONSES, {"input": [{"role": "user", "content": ""}] * 4}, "input"),
+        (RESPONSES, {"metadata": {"a": [1, 2, 3]}}, "metadata"),
+        (MESSAGES, {"tools": [{"name": "f", "input_schema": {str(n): n for n in range(4)}}]}, "tools[0].input_schema"),
+    ],
+)
+def test_what_takes_long_to_look_at_has_a_bound(path: str, fields: dict[str, Any], param: str) -> None:
+    assert refusal(path, SMALL, **fields).param == param
+    take(path, **fields)
+
+
 def test_a_typical_chat_body_is_admitted_in_under_100_microseconds() -> None:
     best = min(timeit.repeat(lambda: take(CHAT, **TYPICAL), number=200, repeat=5)) / 200
     assert best < 100e-6
