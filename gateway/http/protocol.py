@@ -36,6 +36,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return  # TLS brings what comes until all is written
         self._got_on = False
         super().data_received(data)
         if self.transport.is_closing():
@@ -101,6 +103,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, status: int, phrase: str, message: str) -> None:
         """Answer in OpenAI's envelope and close; there is no request that an application could answer."""
+        self._stop_waiting()
         error = {"message": message, "type": "invalid_request_error", "param": None, "code": "bad_http"}
         body = json.dumps({"error": error}).encode()
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"

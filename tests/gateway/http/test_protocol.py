@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from gateway.config.listen import Listen
 from gateway.errors import BodyTooLarge
@@ -224,6 +227,38 @@ async def test_a_client_that_reads_nothing_is_not_kept_for_ever(monkeypatch: pyt
                 while await loop.sock_recv(client, 2**20):
                     pass
         client.close()
+
+
+class Closing:
+    """A connection whose close waits for its client to read, and which, as over TLS, brings what comes meanwhile."""
+
+    def __init__(self) -> None:
+        self.written, self.closing = b"", False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+
+async def test_nothing_is_taken_from_a_connection_that_is_being_closed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.05)
+    connection: Any = Closing()
+    config = uvicorn.Config(answer, lifespan="off", log_config=None)
+    running = protocol.BoundedHttp(config, ServerState(), {})
+    running.connection_made(connection)
+    for part in (b"GET / HTTP/1.1\r\nx: " + b"a" * 66_000, b"\r\n\r\n", LAST):
+        running.data_received(part)
+    await asyncio.sleep(0.1)
+    assert connection.written.startswith(b"HTTP/1.1 431")
+    assert (connection.written.count(b"HTTP/1.1"), running.tasks) == (1, set())
 
 
 async def test_a_client_that_reads_slowly_gets_all(monkeypatch: pytest.MonkeyPatch):
