@@ -25,4 +25,7 @@ def _state(key: KeyRecord, now: float) -> str:
 
 
 def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):  # a key of an older version, whose days nobody had bounded
+        return "beyond all dates"

@@ -19,6 +19,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def keys(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """`sluice keys ...`: exit status, and what was printed."""
+    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr("sys.argv", ["sluice", "keys", "-c", str(config), *arguments])
@@ -51,3 +52,16 @@ def test_days_may_be_a_part_of_one_or_a_hundred_years(keys) -> None:
     for days in ("0.25", "36500"):
         assert keys("create", "--name", "a", "--days", days)[0] == 0
     assert keys("list")[1].count("until ") == 2
+
+
+@pytest.mark.parametrize("expires", [4e11, float("inf"), float("nan")])
+def test_a_key_of_old_that_ends_beyond_all_dates_can_be_listed_and_revoked(keys, config: Path, expires: float) -> None:
+    assert keys("create", "--name", "a")[0] == 0
+    file = config.parent / "state" / "keys.json"
+    stored = json.loads(file.read_text())
+    (entry,) = stored["keys"]
+    entry["expires"] = expires
+    file.write_text(json.dumps(stored))
+    code, said = keys("list")
+    assert (code, "until beyond all dates" in said) == (0, True)
+    assert keys("revoke", entry["id"])[0] == 0
