@@ -10,6 +10,11 @@ from gateway.errors import ConfigError
 
 
 class _Loader(yaml.SafeLoader):
+    # lm-format-enforcer, which vLLM imports, makes dates texts for every SafeLoader of the process.
+    yaml_constructors = yaml.SafeLoader.yaml_constructors | {
+        "tag:yaml.org,2002:timestamp": yaml.SafeLoader.construct_yaml_timestamp
+    }
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Values that only look like a date, a number or a truth value are told by their line."""
         try:

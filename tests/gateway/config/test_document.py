@@ -1,5 +1,7 @@
 """What a configuration file says twice, or cannot say, is refused by file and key."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,14 @@ def test_an_anchor_may_be_merged_and_changed(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_read_is_an_error_and_no_traceback(tmp_path: Path, content: str | bytes, said: str) -> None:
     assert said in str(refusal(tmp_path, content))
+
+
+def test_a_date_is_a_date_whatever_else_was_imported(tmp_path: Path) -> None:
+    code = (
+        "import lmformatenforcer.external.jsonschemaobjectutil, pathlib, yaml\n"
+        "from gateway.config import document\n"
+        f"print(document.read(pathlib.Path({str(tmp_path / 'a.yaml')!r})), yaml.safe_load('a: 2001-01-01'))\n"
+    )
+    (tmp_path / "a.yaml").write_text("a: 2001-01-01")
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "{'a': datetime.date(2001, 1, 1)} {'a': '2001-01-01'}\n"
