@@ -96,8 +96,15 @@ def start_bare(config: Config, where: str, folder: Path, extra: Sequence[str] = 
     )
 
 
-def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str, Any] | None = None) -> Server:
-    """`sluice up` from `base` with ports, state and key of its own; `engine` overrides engine settings.
+def start_sluice(
+    base: Path,
+    folder: Path,
+    *,
+    haproxy: bool,
+    engine: Mapping[str, Any] | None = None,
+    reserve: float | None = None,
+) -> Server:
+    """`sluice up` from `base` with ports, state and key of its own; `engine` overrides engine settings, `reserve` admission's.
 
     Authentication and CURVE are on. Ray's HAProxy keeps its files in a folder of its own, so that two systems do not meet
     there; its name is short, as the path of a socket must be.
@@ -110,6 +117,8 @@ def start_sluice(base: Path, folder: Path, *, haproxy: bool, engine: Mapping[str
     gateway["haproxy"] = {"enabled": haproxy, "host": HOST, "port": ports.get("haproxy", 0)}
     if haproxy:
         gateway["haproxy"] |= {"stats_port": free_port(), "metrics_port": free_port()}
+    if reserve is not None:
+        gateway.setdefault("admission", {})["reserve"] = reserve
     raw["state_dir"] = str(folder / "state")
     raw.setdefault("auth", {})["first_key"] = False
     raw.setdefault("ray", {})["dashboard_port"] = free_port()

@@ -20,8 +20,8 @@ LATE_S = 0.1
 
 
 def batching(base: Path, folder: Path, max_num_seqs: int, seed: int) -> Batching:
-    """Starts a Sluice with this limit, and stops it again."""
-    server = start_sluice(base, folder, haproxy=False, engine={"max_num_seqs": max_num_seqs})
+    """Starts a Sluice with this limit and no reserve, which would be sequences on top of it, and stops it again."""
+    server = start_sluice(base, folder, haproxy=False, engine={"max_num_seqs": max_num_seqs}, reserve=0.0)
     try:
         port, model, key = server.ports["own"], server.model, server.key
         drive(Job(HOST, port, model, prompts(8, seed), 1, MAX_TOKENS, key), lambda: None)
