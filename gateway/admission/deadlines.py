@@ -25,9 +25,6 @@ class Deadlines:
         self._turn = count()
         self._most = STALE
 
-    def __len__(self) -> int:
-        return len(self._timers)
-
     def note(self, entry: Entry, at: float) -> None:
         heapq.heappush(self._timers, (at, next(self._turn), entry))
         if len(self._timers) > self._most:
