@@ -30,8 +30,9 @@ from gateway.http.guarding import EXCLUSION, PROMPTS, Guarding
 from gateway.telemetry.guard_metrics import GuardMetrics, GuardReading
 
 LEAKS_S: Final = 10.0
-STORE_S: Final = 2.0
-"""For an answer of the guard's Redis, at least: only who asks for what leaks waits for it, and is refused without it."""
+STORE_S: Final = 10.0
+"""For an answer of the guard's Redis, at least: only who asks for what leaks waits for it, and is refused without it. A Redis
+that shares two cores with an engine that starts has waited up to 2.7 s for its turn."""
 DURABLE_S: Final = 5.0
 HOUR_S: Final = 3600.0
 

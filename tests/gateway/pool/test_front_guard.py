@@ -339,7 +339,7 @@ async def test_what_leaks_waits_for_a_late_redis_and_is_refused_without_one_whil
     await running.open()
     try:
         own_redis.process.send_signal(signal.SIGSTOP)
-        asyncio.get_running_loop().call_later(0.4, own_redis.process.send_signal, signal.SIGCONT)
+        asyncio.get_running_loop().call_later(2.5, own_redis.process.send_signal, signal.SIGCONT)
         assert (await running.ask()).status_code == 200
         own_redis.process.kill()
         own_redis.process.wait()
