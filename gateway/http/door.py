@@ -207,10 +207,8 @@ class Door:
         record.mark("receive")
         watch.enter(caller)
         body = await read_json(headers, receive, self.max_body, self.body_timeout_s)
-        record.mark("validate")
         opened = self.guarding.open_surface
-        admitted = watch.admit(route, body, self.policy)
-        backend = self._backend(admitted.body.get("model"))
+        admitted, backend = self._admit(route, body, record, watch)
         record.mark("guard")
         admitted = await watch.check(
             route, admitted, backend.shape, backend.max_model_len, bound=backend.binds_tools, decode=backend.decode
@@ -218,7 +216,7 @@ class Door:
         record.mark("limits")
         if admitted.dropped:
             reply.extra.append((b"x-sluice-dropped-fields", _names(admitted.dropped)))
-        record.model, record.body, record.decode = backend.name, admitted.body, backend.decode
+        record.body, record.decode = admitted.body, backend.decode
         context = RequestContext(
             cache_salt=None if opened else self.salt(caller.tenant),
             session=_session(headers),
@@ -241,6 +239,17 @@ class Door:
     async def _list(self, route: Route, reply: Reply) -> None:
         listed = {name: self.backends[name] for name in self.known if name in self.backends}
         await reply.json(200, model_list(listed) if route.item is None else one_model(listed, route.item))
+
+    def _admit(
+        self, route: Route, body: dict[str, Any], record: RequestRecord, watch: Watch
+    ) -> tuple[Admitted, Backend]:
+        """The model is written down before anything can fail: an error of ours counts for the one that was asked for."""
+        record.mark("validate")
+        if (asked := body.get("model", "")) in self.known:
+            record.model = asked
+        admitted = watch.admit(route, body, self.policy)
+        record.body = admitted.body
+        return admitted, self._backend(admitted.body.get("model"))
 
     def _backend(self, name: object) -> Backend:
         if isinstance(name, str) and name in self.known and name not in self.backends:

@@ -255,6 +255,7 @@ async def test_what_the_guard_refuses_is_kept(front: Front, receivers: tuple[Grp
     told = spans[f"POST {CHAT}"].attributes
     assert (told["sluice.kept"], told["sluice.guard"]) == ("guard", "exclusion")
     assert (told["http.response.status_code"], told["error.type"]) == (400, reply.json()["error"]["code"])
+    assert (told["gen_ai.request.model"], told["gen_ai.request.temperature"]) == (SPEC.name, 0.5)
     assert [span.name for span in receivers[0].inbox.of(trace) if span.kind == INTERNAL] == [
         "auth", "limits", "receive", "validate", "guard", "finish",
     ]  # fmt: skip
