@@ -146,7 +146,9 @@ class GuardFront:
         for row in self._leaked:
             if row["model"] is not None:
                 leaked[row["model"]] = max(row["share_of_output_layer"], leaked.get(row["model"], 0.0))
-        return GuardReading(keys, leaked, self._guard.seen, self._guard.dropped, self._settings.unsafe_open_surface)
+        guard = self._guard
+        up, off = guard.problem is None, self._settings.unsafe_open_surface
+        return GuardReading(keys, leaked, guard.seen, guard.dropped, up, off)
 
 
 def _store(config: Config) -> GuardStore:

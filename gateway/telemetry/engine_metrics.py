@@ -1,11 +1,16 @@
 """Engines as one gateway knows them, of all its models in one place; read at scrape time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from gateway.errors import EngineLost, EnginePoisoned, NoEngine
+
+BECAME: Final = ("moved", *(error.__name__ for error in (EngineLost, EnginePoisoned, NoEngine)))
+"""Of a request that lost its engine: it went on elsewhere, or ended so."""
 
 
 class EngineReading(NamedTuple):
@@ -27,7 +32,7 @@ class PoolReading(NamedTuple):
     engines: Sequence[EngineReading]
     lost: int
     hedged: int
-    failovers: Mapping[str, int]
+    failovers: dict[str, int]
 
 
 class EngineMetrics(Collector):
@@ -65,6 +70,6 @@ class EngineMetrics(Collector):
                 engines.add_metric([model, state], count)
             lost.add_metric([model], pool.lost)
             hedged.add_metric([model], pool.hedged)
-            for outcome, count in pool.failovers.items():
+            for outcome, count in (dict.fromkeys(BECAME, 0) | pool.failovers).items():
                 failovers.add_metric([model, outcome], count)
         yield from (requests, prefill, kv_use, asked, found, engines, lost, hedged, failovers)

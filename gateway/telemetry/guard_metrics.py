@@ -11,12 +11,15 @@ from gateway.telemetry.metrics import OTHER
 
 
 class GuardReading(NamedTuple):
-    """`keys`: (tier, level) → keys at it; `leaked`: model → the largest share of its output layer that an account has."""
+    """`keys`: (tier, level) → keys at it; `leaked`: model → the largest share of its output layer that an account has. `up`: what
+    is seen is looked at and kept.
+    """
 
     keys: Mapping[tuple[str, str], int]
     leaked: Mapping[str, float]
     seen: int
     dropped: int
+    up: bool
     open_surface: bool
 
 
@@ -60,4 +63,5 @@ class GuardMetrics(Collector):
         yield from (level, leaked)
         yield CounterMetricFamily("sluice_guard_seen", "Requests that the guard looked at.", reading.seen)
         yield CounterMetricFamily("sluice_guard_dropped", "Requests that it had no time for.", reading.dropped)
+        yield GaugeMetricFamily("sluice_guard_up", "1 while the guard keeps what it sees.", int(reading.up))
         yield GaugeMetricFamily("sluice_guard_open_surface", "1 if the guard is off.", int(reading.open_surface))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from gateway.errors import FACES
 from gateway.telemetry.record import Leg, Outcome, RequestRecord
 
 OTHER: Final = "other"
@@ -34,7 +35,9 @@ class _Series:
 
 
 class RequestMetrics:
-    """One per gateway. Histograms of whole requests carry the trace of one of them, if it was kept."""
+    """One per gateway. Counters are there, at 0, before anything happens: `increase` does not see the jump with which a series
+    begins. Histograms of whole requests carry the trace of one of them, if it was kept.
+    """
 
     def __init__(self, registry: CollectorRegistry, models: Collection[str], tiers: Collection[str]) -> None:
         self._models = frozenset(models)
@@ -65,6 +68,14 @@ class RequestMetrics:
         self.errors = Counter(
             "sluice_errors", "Requests that were told an error, by its code.", ["code"], registry=registry
         )
+        for model in self._models:
+            for tier in (*self._tiers, OTHER):
+                for outcome in Outcome:
+                    self.ended.labels(model, tier, outcome.value)
+                for counter in (self.prompt, self.cached, self.completion):
+                    counter.labels(model, tier)
+        for face in FACES.values():
+            self.errors.labels(face.code or face.type)
         per_model: Any = {"labelnames": ["model"], "registry": registry}
         self.queue = Histogram("sluice_engine_queue_seconds", "Waits inside an engine.", buckets=PARTS, **per_model)
         self.prefill = Histogram("sluice_engine_prefill_seconds", "Prefills.", buckets=PARTS, **per_model)

@@ -25,3 +25,12 @@ async def test_gateways_together_let_a_throttled_key_have_its_share_once(tmp_pat
     for front in fronts:
         await front.close()
     assert 24 <= let_in <= 25 + gateways
+
+
+async def test_a_guard_that_cannot_keep_what_it_sees_is_told_as_down(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    front = GuardFront(config(tmp_path), str, registry, lambda *_, **__: None)
+    assert registry.get_sample_value("sluice_guard_up") == 1
+    front._guard._away = "guard: its store does not answer"
+    assert registry.get_sample_value("sluice_guard_up") == 0
+    await front.close()

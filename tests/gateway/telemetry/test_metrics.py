@@ -40,7 +40,7 @@ FIGURES = """time_to_first_token_seconds inter_token_seconds inference_seconds a
     engine_prefix_hit_tokens engine_requests engines failovers engines_lost admission_refused limits_refused guard_level
     guard_actions budget_used_ratio limits_tokens store_up drift_alert autoscaling_target_replicas autoscaling_needed_replicas
     autoscaling_ready_replicas autoscaling_backlog_seconds autoscaling_startup_seconds autoscaling_decisions errors
-    traces requests build_info""".split()
+    traces requests build_info guard_up""".split()
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -201,7 +201,6 @@ async def test_no_client_can_add_a_series(pair: Pair) -> None:
 
 
 async def test_every_figure_that_operators_ask_for_has_a_series(pair: Pair) -> None:
-    """Before anything of it has happened, too: a rule over what is missing tells nothing."""
     await pair.ask(MODELS[0])
     families = text_string_to_metric_families((await pair.scrape()).text)
     there = {family.name for family in families if family.samples}
