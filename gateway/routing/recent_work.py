@@ -53,9 +53,14 @@ class RecentWork:
         loads = list(map(self._work.__getitem__, engine_ids))
         return Shares(loads, more, 1.0 / (sum(loads) / len(loads) + more))
 
-    def add(self, engine_id: str, tokens: float, now: float) -> None:
-        growth = self._growth(now)
-        self._work[engine_id] += tokens * growth
+    def add(self, engine_id: str, tokens: float, now: float, away: Sequence[str] = ()) -> None:
+        """Those `away` could not be chosen and count as if they had had their share: back again, they have nothing to catch up."""
+        work = tokens * self._growth(now)
+        self._work[engine_id] += work
+        if away:
+            share = work / (len(self._work) - len(away))
+            for each in away:
+                self._work[each] += share
 
     def leave(self, engine_id: str) -> None:
         del self._work[engine_id]

@@ -57,6 +57,7 @@ class Router:
         self._ids: list[str] = []
         self._hashes = np.array([], np.uint64)
         self._places: dict[str, int] = {}
+        self._away: list[str] = []
 
     def joined(self, engine_id: str, kv_tokens: int = 0) -> None:
         """An engine is there, with an empty cache of `kv_tokens` (0: unknown). One that is known already keeps what it has."""
@@ -70,6 +71,7 @@ class Router:
         if self._engine_hashes.pop(engine_id, None) is not None:
             self._index.remove(engine_id)
             self._recent.leave(engine_id)
+            self._away = [each for each in self._away if each != engine_id]
 
     def route(self, request: Request, replicas: Sequence[Replica], now: float) -> Choice | None:
         """The cheapest replica, ties at random; None if nobody may take the request. Raises KeyError for one that never joined."""
@@ -80,6 +82,7 @@ class Router:
             self._fleet, self._ids = list(offered), [replica.engine_id for replica in offered]
             self._hashes = np.array([self._engine_hashes[engine_id] for engine_id in self._ids], np.uint64)
             self._places = {engine_id: place for place, engine_id in enumerate(self._ids)}
+            self._away = [each for each in self._engine_hashes if each not in self._places]
         ids = self._ids
         common, deeper = self._index.match(request.blocks)
         work = request.prompt_tokens + request.completion_tokens
@@ -112,7 +115,7 @@ class Router:
     def dispatched(self, request: Request, choice: Choice, now: float) -> Ticket:
         """The request is being sent to the chosen replica."""
         uncached = request.prompt_tokens - choice.hit_tokens
-        self._recent.add(choice.engine_id, uncached + request.completion_tokens, now)
+        self._recent.add(choice.engine_id, uncached + request.completion_tokens, now, self._away)
         before = self._index.record(choice.engine_id, request.blocks)
         return Ticket(choice.engine_id, uncached, request.blocks, choice.held_blocks, before)
 

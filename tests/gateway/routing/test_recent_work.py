@@ -66,6 +66,13 @@ def test_a_newcomer_starts_at_the_mean_instead_of_being_flooded():
     assert prices(work, [*IDS, "new"], 1, 0.0)[4] == pytest.approx(1.0)
 
 
+def test_who_was_away_has_nothing_to_catch_up():
+    work = joined(half_life_s=10)
+    for second in range(30):
+        work.add(IDS[second % 2], 10_000, float(second), away=["c", "d"])
+    assert prices(work, IDS, 1, 30.0) == pytest.approx([1.0] * 4, rel=0.1)
+
+
 def test_one_that_left_does_not_count():
     work = joined()
     work.add("a", 3000, 0.0)

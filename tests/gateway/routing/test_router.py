@@ -68,6 +68,24 @@ def test_the_same_seed_and_history_choose_the_same(steps, seed):
     assert play() == play()
 
 
+def test_an_engine_that_is_back_is_given_its_share_and_not_everything():
+    replicas = idle(3)
+    router = router_for(replicas)
+    fresh = (Request([], 1000, 100.0) for _ in range(400))
+    for request in [next(fresh) for _ in range(300)]:
+        send(router, request, replicas[:2])
+    given = Counter(send(router, request, replicas)[0].engine_id for request in fresh)
+    assert max(given.values()) <= 36
+
+
+def test_an_engine_that_left_while_it_was_away_is_forgotten():
+    replicas = idle(3)
+    router = router_for(replicas)
+    send(router, PROMPT, replicas[:2])
+    router.left("engine-2")
+    send(router, PROMPT, replicas[:2])
+
+
 @pytest.mark.parametrize("count", [2, 8, 32])
 def test_idle_replicas_without_prefixes_are_used_evenly(count):
     replicas = idle(count)
