@@ -72,7 +72,8 @@ class Scene:
         self.struck_at, self.in_flight = time.perf_counter(), self.load.begun
 
     async def victim(self) -> Engine:
-        """The engine with the most to lose."""
+        """The engine with the most to lose, once there are streams to lose."""
+        await self.mid_stream()
         return max(await self.target.engines(), key=lambda engine: engine.requests)
 
 
@@ -145,8 +146,10 @@ async def slow_core(scene: Scene) -> None:
                 spared_at = time.perf_counter()
     finally:
         send(core, signal.SIGCONT)
-    spared = f"no new work after {spared_at - scene.struck_at:.1f} s" if spared_at else "was given work all the while"
-    scene.notes.append(spared)
+    if spared_at:
+        scene.notes.append(f"no new work after {spared_at - scene.struck_at:.1f} s")
+    else:
+        scene.problems.append("the slow engine was given work all the while")
 
 
 async def redeploy(scene: Scene) -> None:
@@ -155,6 +158,7 @@ async def redeploy(scene: Scene) -> None:
     settings = scene.target.entry["engine"]
     await scene.mid_stream()
     await scene.target.reload(engine=settings | {"max_num_batched_tokens": settings["max_num_batched_tokens"] // 2})
+    scene.back_at = time.perf_counter()
     scene.gone |= old
 
 
