@@ -37,7 +37,7 @@ class DriftFeed:
         front.pool.on_finish = finished
 
     def status(self) -> dict[str, Any]:
-        return self.watch.status(time.time())
+        return self.watch.status()
 
     def _read(self) -> Mapping[str, Mapping[str, SignalReading]]:
         readings = self.watch.readings

@@ -68,6 +68,7 @@ class DriftWatch:
         self._alerts: dict[str, frozenset[str]] = {}
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._publish()
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="drift", daemon=True)
@@ -106,6 +107,7 @@ class DriftWatch:
                 monitor.relearn(self._clock())
                 self._readings.pop(model, None)
                 self._alerts.pop(model, None)
+                self._publish()
         return monitor is not None
 
     @property
@@ -113,10 +115,9 @@ class DriftWatch:
         """The last comparison of each model's versions."""
         return dict(self._readings)
 
-    def status(self, now: float) -> dict[str, Any]:
-        """By model; distances with their thresholds, and what either side looks like."""
-        with self._lock:
-            return {model: self._status(model, monitor, now) for model, monitor in self._monitors.items()}
+    def status(self) -> dict[str, Any]:
+        """By model; distances with their thresholds, and what either side looks like. As of the last turn: nobody waits for one."""
+        return self._told
 
     def turn(self) -> None:
         """What the thread does once a second."""
@@ -129,6 +130,7 @@ class DriftWatch:
                 for model, monitor in self._monitors.items():
                     self._readings[model] = monitor.evaluate(now)
                     self._tell(model)
+            self._publish()
         if not 0 <= now - self._saved < SAVE_S:
             self._save()
 
@@ -156,6 +158,10 @@ class DriftWatch:
             version, _, signal = alert.rpartition(" ")
             log.warning("drift" if alert in alerts else "drift_ended", model=model, version=version, signal=signal)
         self._alerts[model] = alerts
+
+    def _publish(self) -> None:
+        now = self._clock()
+        self._told = {model: self._status(model, monitor, now) for model, monitor in self._monitors.items()}
 
     def _status(self, model: str, monitor: Monitor, now: float) -> dict[str, Any]:
         reference = monitor.reference

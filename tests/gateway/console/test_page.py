@@ -171,7 +171,7 @@ async def test_it_shows_which_signals_drift(
     watch = Running(tmp_path, Clock())
     watch.ask("a", 300)
     watch.ask("b", 400)
-    told = watch.status(watch.clock.now)
+    told = watch.status()
     watch.close()
     monkeypatch.setattr(front.app._drift, "status", lambda: told)
     await console.log_in(front.admin)

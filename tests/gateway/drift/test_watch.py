@@ -1,5 +1,6 @@
 """The watch beside a gateway: what it takes, when it looks, and what is left of it after a restart."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Running(DriftWatch):
 
     @property
     def told(self) -> dict[str, Any]:
-        return self.status(self.clock.now)["demo"]  # type: ignore[no-any-return]
+        return self.status()["demo"]  # type: ignore[no-any-return]
 
 
 def test_a_shift_is_told_with_its_distances(tmp_path: Path) -> None:
@@ -61,6 +62,18 @@ def test_a_shift_is_told_with_its_distances(tmp_path: Path) -> None:
     (version,) = watch.told["versions"]
     assert {"language", "prompts"} <= set(version["alerts"])
     assert version["signals"]["language"]["distance"] > version["signals"]["language"]["threshold"]
+    watch.close()
+
+
+def test_who_asks_during_a_comparison_is_told_of_the_last_one_at_once(tmp_path: Path) -> None:
+    """It is the event loop that asks."""
+    watch = Running(tmp_path, Clock())
+    watch.ask("a", 300)
+    before = watch.told
+    with ThreadPoolExecutor(1) as thread, watch._lock:
+        assert thread.submit(lambda: watch.told).result(5) == before
+    assert watch.relearn("demo")
+    assert watch.told["reference"]["samples"] == 0
     watch.close()
 
 
@@ -136,7 +149,7 @@ def test_other_settings_of_the_season_learn_anew(tmp_path: Path) -> None:
     first.ask("a", 300)
     first.close()
     second = Running(tmp_path, clock, reference_samples=128)
-    assert second.status(clock.now) == {}
+    assert second.status() == {}
     second.close()
 
 
