@@ -31,6 +31,7 @@ from gateway.http.management import ManagementApp
 from gateway.http.surface import ROUTES, SurfacePolicy
 from gateway.http.tickets import Tickets
 from gateway.model_front import ModelFront
+from gateway.neighbours import neighbours
 from gateway.pool import wire
 from gateway.pool.acceptance import FrontSpec
 from gateway.pool.channel import EngineChannel
@@ -138,6 +139,8 @@ class GatewayApp:
             GuardApi(self._guard),
             self._gate.on_error,
             None if console is None else console.app.answer,
+            lambda: self.card.management,
+            lambda: neighbours(self._config.state_dir),
         )
         own = Listen(host=gateway.management.host, port=gateway.management.port)
         sock = bind_or_any(own.host, own.port)

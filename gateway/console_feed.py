@@ -1,7 +1,6 @@
 """What the console shows, gathered from the parts of one gateway."""
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -22,6 +21,7 @@ from gateway.limits.opening import policies
 from gateway.limits.readings import read_budgets
 from gateway.limits.store import BudgetStore, StoreUnavailable
 from gateway.model_front import ModelFront
+from gateway.neighbours import neighbours
 from gateway.telemetry.telemetry import Telemetry
 
 MOST_AUDITED: Final = 50
@@ -77,7 +77,7 @@ class ConsoleFeed:
             "requests": self._recent.rows(time.monotonic()),
             "tenants": self._callers.rows(time.monotonic())[:MOST_TENANTS],
             "budgets": await self._budgets_used(time.monotonic()),
-            "gateways": await asyncio.to_thread(self._gateways),
+            "gateways": await asyncio.to_thread(neighbours, self._config.state_dir),
         }
 
     async def _budgets_used(self, now: float) -> list[dict[str, Any]] | None:
@@ -114,11 +114,3 @@ class ConsoleFeed:
         status, engines = front.admission.status(), front.pool.roster.channels
         use = max((channel.load.kv_use for channel in engines), default=0.0)
         return Gauges(status.running, status.waiting, use, self._telemetry.steps.cumulative(front.spec.name))
-
-    def _gateways(self) -> list[str]:
-        """Addresses of the management ports of all gateways, as the supervisor keeps them; empty where another one runs them."""
-        try:
-            state = json.loads((self._config.state_dir / "run.json").read_text())
-            return [str(url) for url in state["management"]]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []

@@ -1,9 +1,11 @@
-"""The operators' port: /livez, /readyz, /metrics, /status and /guard. On loopback it asks for no key, elsewhere for the scope
-`metrics`, and `admin` to change anything. /console has its own rules (gateway/console/app.py).
+"""The operators' port: /livez, /readyz, /metrics, /targets, /status and /guard. On loopback it asks for no key, elsewhere for the
+scope `metrics`, and `admin` to change anything. /console has its own rules (gateway/console/app.py).
 """
 
+import asyncio
 import contextlib
 import json
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +24,10 @@ from gateway.limits.policy import Subject
 
 @dataclass
 class ManagementApp:
+    """`own`: the URL that is this gateway's for all of its life, though it may answer at one that it has taken over, too;
+    `gateways`: those of all, empty where nobody knows them.
+    """
+
     health: Health
     status: Callable[[], dict[str, Any]]
     metrics: Callable[[str], tuple[bytes, str]]
@@ -30,6 +36,8 @@ class ManagementApp:
     guard: GuardApi
     on_error: Callable[[SluiceError, str, Visitor], None] = lambda _error, _where, _visitor: None
     console: Callable[[Scope, Receive, Send, Reply], Awaitable[None]] | None = None
+    own: Callable[[], str] = str
+    gateways: Callable[[], list[str]] = list
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,14 +73,33 @@ class ManagementApp:
         if not is_loopback(self.host) and wanted not in self.authenticate(scope["headers"]).scopes:
             raise PermissionDenied(f"This key lacks the scope '{wanted}'.")
         if path == "/metrics":
-            body, content_type = self.metrics((header(scope["headers"], b"accept") or b"").decode("latin-1"))
-            return await reply.json(200, body, [(b"content-type", content_type.encode())])
+            return await self._metrics(scope, reply)
+        if path == "/targets":
+            return await reply.json(200, _targets(await asyncio.to_thread(self.gateways) or [self.own()]))
         if path == "/status":
             return await reply.json(200, json.dumps(self.status()).encode())
         if path == "/guard" or path.startswith("/guard/"):
             found = await self.guard.answer(scope["method"], scope["raw_path"].decode("latin-1"))
             return await reply.json(200, json.dumps(found).encode())
-        raise UnknownRoute("Management serves /livez, /readyz, /metrics, /status, /guard and /console.")
+        raise UnknownRoute("Management serves /livez, /readyz, /metrics, /targets, /status, /guard and /console.")
+
+    async def _metrics(self, scope: Scope, reply: Reply) -> None:
+        """Who names a gateway gets its figures or none: those of another one's life would jump into its counters."""
+        asked = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("gateway")
+        if asked is not None and asked != [_address(self.own())]:
+            raise UnknownRoute("Another gateway answers here.")
+        body, content_type = self.metrics((header(scope["headers"], b"accept") or b"").decode("latin-1"))
+        await reply.json(200, body, [(b"content-type", content_type.encode())])
+
+
+def _targets(urls: list[str]) -> bytes:
+    """As Prometheus' `http_sd_configs` wants them."""
+    addresses = map(_address, urls)
+    return json.dumps([{"targets": [one], "labels": {"__param_gateway": one}} for one in addresses]).encode()
+
+
+def _address(url: str) -> str:
+    return url.partition("://")[2]
 
 
 def _host_name(headers: Headers) -> str:

@@ -21,7 +21,8 @@ class Prometheus:
         raw = yaml.safe_load((SHIPPED / "prometheus.yml").read_text())
         raw["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         (job,) = [job for job in raw["scrape_configs"] if job["job_name"] == "sluice"]
-        job["static_configs"] = [{"targets": [target.removeprefix("http://")]}]
+        (discovery,) = job["http_sd_configs"]
+        discovery |= {"url": f"{target}/targets", "refresh_interval": "1s"}
         raw["scrape_configs"] = [job, *(more or [])]
         folder.mkdir()
         shutil.copy(SHIPPED / "rules.yml", folder)

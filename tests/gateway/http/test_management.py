@@ -78,5 +78,37 @@ async def test_the_desk_is_asked_for_the_name_that_was_meant(name: str) -> None:
     assert desk.asked == [name, name]
 
 
+def scraped(own: str, *others: str) -> httpx.AsyncClient:
+    """As Prometheus does it, at an address where this gateway answers too, but that may be another one's."""
+    app = ManagementApp(
+        Health(list, list),
+        dict,
+        lambda _accept: (b"sluice_up 1", "text/plain"),
+        keyless,
+        "127.0.0.1",
+        GuardApi(Desk()),
+        own=lambda: own,
+        gateways=lambda: [*others],
+    )
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:9464")
+
+
+async def test_figures_are_told_under_the_name_of_their_own_gateway_alone() -> None:
+    """A gateway that has taken over another one's port would add all of its life to the other's counters."""
+    async with scraped("http://127.0.0.1:40001", "http://127.0.0.1:40001", "http://[::1]:9464") as http:
+        targets = (await http.get("/targets")).json()
+        assert [one["targets"] for one in targets] == [["127.0.0.1:40001"], ["[::1]:9464"]]
+        mine, others = ({"gateway": one["labels"]["__param_gateway"]} for one in targets)
+        assert (await http.get("/metrics", params=mine)).text == "sluice_up 1"
+        assert (await http.get("/metrics", params=others)).status_code == 404
+        assert (await http.get("/metrics")).status_code == 200, "to people, whoever answers will do"
+
+
+async def test_where_nobody_keeps_a_list_of_gateways_there_is_one() -> None:
+    async with scraped("http://127.0.0.1:40001") as http:
+        assert [one["targets"] for one in (await http.get("/targets")).json()] == [["127.0.0.1:40001"]]
+
+
 async def test_elsewhere_any_name_will_do_and_a_key_is_asked_for() -> None:
     assert await answered("0.0.0.0", "GET", "http://gateway.example:9464/guard") == 401
+    assert await answered("0.0.0.0", "GET", "http://gateway.example:9464/targets") == 401

@@ -226,6 +226,19 @@ async def test_old_scrapers_get_the_old_format(pair: Pair) -> None:
     assert "_created" not in reply.text
 
 
+async def test_a_scraper_is_told_where_each_gateway_has_its_own_port(pair: Pair) -> None:
+    own = pair.app.card.management
+    async with httpx.AsyncClient(base_url=own, trust_env=False) as http:
+        (target,) = (await http.get("/targets")).json()
+        assert f"http://{target['targets'][0]}" == own
+        asked = {name.removeprefix("__param_"): value for name, value in target["labels"].items()}
+        assert (await http.get("/metrics", params=asked)).status_code == 200
+        run = pair.config.state_dir / "run.json"
+        run.write_text(json.dumps({"management": [own, "http://127.0.0.1:1"]}))
+        assert [one["targets"] for one in (await http.get("/targets")).json()][1:] == [["127.0.0.1:1"]]
+        run.unlink()
+
+
 async def test_dashboards_and_rules_name_metrics_that_a_gateway_has(pair: Pair) -> None:
     reply = await pair.scrape()
     there = {family.name for family in text_string_to_metric_families(reply.text)}
