@@ -219,6 +219,7 @@ class Door:
         record.body, record.decode = admitted.body, backend.decode
         context = RequestContext(
             cache_salt=None if opened else self.salt(caller.tenant),
+            own_seed=caller.tenant in self.guarding.trusted,
             session=_session(headers),
             trace=self.recorder.told_on(record),
         )

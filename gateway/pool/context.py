@@ -55,13 +55,14 @@ class Beat(NamedTuple):
 
 @dataclass(slots=True)
 class RequestContext:
-    """`cache_salt` separates tenants in the prefix cache. `direct`: the request at hand wants no stream generator of vLLM's;
-    `tap` gets all its outputs but the last. `meter`: None if nobody counts its tokens. `failure`: why the pool ended it. Requests
-    of one `session` prefer one engine. `trace`: W3C headers that go with it to the engine. `legs`: its attempts so far.
-    `beat`: None if it is no stream.
+    """`cache_salt` separates tenants in the prefix cache and hides seeds, unless a client may keep its `own_seed`. `direct`: the
+    request at hand wants no stream generator of vLLM's; `tap` gets all its outputs but the last. `meter`: None if nobody counts
+    its tokens. `failure`: why the pool ended it. Requests of one `session` prefer one engine. `trace`: W3C headers that go with it
+    to the engine. `legs`: its attempts so far. `beat`: None if it is no stream.
     """
 
     cache_salt: str | None = None
+    own_seed: bool = False
     direct: bool = False
     tap: Tap | None = None
     work: Work | None = None

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import copy
 import os
+import secrets
 import shutil
 import tempfile
 import types
@@ -38,6 +39,7 @@ from gateway.pool.context import RequestContext, Tap, current
 from gateway.pool.early_core import EarlyCore
 from gateway.pool.engine_pool import EnginePool
 from gateway.pool.forced_prefix import FORCED, continuable
+from gateway.pool.seeds import with_hidden_seed
 
 VLLM_VERSION: str = vllm.__version__
 MAKE_CLIENT = "make_async_mp_client"
@@ -131,6 +133,10 @@ class PooledCore(EngineCoreClient):
         if context is not None:
             if context.cache_salt is not None:
                 request.cache_salt = context.cache_salt
+                if not context.own_seed:
+                    request.sampling_params = with_hidden_seed(
+                        request.sampling_params, request.prompt_token_ids or (), context.cache_salt
+                    )
             request.trace_headers = context.trace
         if context is None or self._output_processor is None:
             return await self._pool.add(request.request_id, request, prompt, context)
@@ -294,6 +300,8 @@ class EngineCore:
     """One vLLM engine core in a process of its own, as the outlet's `Core`. `outputs` raises once the core is dead."""
 
     def __init__(self, engine_args: dict[str, Any], *, log_stats: bool, early: EarlyCore | None = None) -> None:
+        # vLLM's own is 0: whoever counts an engine's steps would know the noise of requests that name no seed.
+        engine_args = {"seed": secrets.randbits(32), **engine_args}
         if current_platform.is_cpu():
             engine_args = {"worker_cls": CPU_WORKER, **engine_args}
         self.config = AsyncEngineArgs(**engine_args, disable_log_stats=not log_stats).create_engine_config()

@@ -139,6 +139,19 @@ async def test_a_trusted_tenant_may_have_both(front: Guarded) -> None:
         assert (await front.ask(CHAT, friend, **LOGIT_BIAS)).status_code == 200
 
 
+async def test_a_clients_seed_is_hidden_alike_on_both_layers_and_a_trusted_tenants_is_its_own(front: Guarded) -> None:
+    async def seed(http: httpx.AsyncClient | None = None, **more: Any) -> int:
+        asked = {"logprobs": False, "top_logprobs": None, "seed": 5, "temperature": 1.0} | more
+        assert (await front.ask(CHAT, http, **asked)).status_code == 200
+        return int(front.last.seed)
+
+    hidden = await seed()
+    assert hidden == await seed() == await seed(stream=True) == await seed(stream=True, user="u", max_tokens=2) != 5
+    assert len({hidden, await seed(temperature=1.01), await seed(stream=True, temperature=1.02)}) == 3
+    async with front.client(front.friend_key) as friend:
+        assert await seed(friend) == await seed(friend, stream=True) == 5
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_was_cached_of_a_prompt_is_told_to_nobody(
     front: Guarded, monkeypatch: pytest.MonkeyPatch, stream: bool
