@@ -9,6 +9,10 @@ only what this answer has already said, which a client steers for about one toke
 
 Tools that the model may call or not are text in the prompt. They become a grammar, by which vLLM masks the logits before it
 takes logprobs of them, where one of them is strict or only one call may be made; with some parsers always (`bound`).
+
+`min_p` and `top_p` cut off tokens at a probability, and a cut that moves tells logits by halving: `z_i - z_max >= T ln min_p`
+decides whether a token is ever seen. The temperature moves it as well, so a coarse grid of one of them would hold nobody up.
+What tells is how many different cuts are tried at one place: see `setting`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +20,17 @@ from typing import Any, Final, NamedTuple
 
 LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 PENALTIES: Final = ("presence_penalty", "frequency_penalty")
+GREEDY: Final = 1e-5
+"""Below this temperature vLLM takes the largest logit, whatever else is asked."""
 LOGPROBS_INCLUDED: Final = "message.output_text.logprobs"
 
 
 class Ask(NamedTuple):
     """`scalars` logprobs at each position; `bias` token ids that are pushed or banned; `moved`: the field that does it, or
     that moves the logits of the prompt's tokens; `constraint`: the field that holds the answer to a choice, grammar, schema or
-    tool; `penalty`: the one that moves what the answer has said; `limit`: the most tokens of one answer, None if the request
-    names none.
+    tool; `penalty`: the one that moves what the answer has said; `setting`: where the client cuts the distribution off, None if
+    it does not; `searching`: that this is one cut more than its account may try for nothing; `limit`: the most tokens of one
+    answer, None if the request names none.
     """
 
     scalars: int = 0
@@ -32,18 +39,22 @@ class Ask(NamedTuple):
     constraint: str | None = None
     penalty: str | None = None
     seed: bool = False
+    setting: str | None = None
+    searching: bool = False
     limit: int | None = None
 
     @property
     def leaks(self) -> bool:
-        return bool(self.scalars or self.moved or self.constraint or self.penalty)
+        return bool(self.scalars or self.moved or self.constraint or self.penalty or self.searching)
 
 
 NOTHING: Final = Ask()
 
 
-def ask_of(body: Mapping[str, Any], *, bound: bool = False) -> Ask:
-    """Of an admitted body, of any route. `bound`: the model's parser makes a grammar of whatever tools a request names."""
+def ask_of(body: Mapping[str, Any], *, bound: bool = False, cuts: bool = False) -> Ask:
+    """Of an admitted body, of any route. `bound`: the model's parser makes a grammar of whatever tools a request names; `cuts`:
+    the model's own defaults cut off, where a request does not say.
+    """
     limit = next((body[name] for name in LIMITS if type(body.get(name)) is int), None)
     moved = next((name for name, moves in _MOVES.items() if moves(body)), None)
     banned = body["stop_token_ids"] if _bans(body) else ()
@@ -54,6 +65,7 @@ def ask_of(body: Mapping[str, Any], *, bound: bool = False) -> Ask:
         constraint=_constraint(body) or _held_calls(body, bound),
         penalty=next((name for name in PENALTIES if body.get(name)), None),
         seed=body.get("seed") is not None,
+        setting=_setting(body, cuts),
         limit=limit,
     )
 
@@ -94,6 +106,16 @@ def _scalars(body: Mapping[str, Any]) -> int:
         return 1 + asked
     # Without its switch the number has no effect in vLLM; counted, it can never come to have one unseen.
     return int(body.get("top_logprobs") or 0)
+
+
+def _setting(body: Mapping[str, Any], cuts: bool) -> str | None:
+    """A request that names nothing is cut off where the model says, which tells no client anything."""
+    asked = temperature, _, top_p, min_p = [body.get(name) for name in ("temperature", "top_k", "top_p", "min_p")]
+    if temperature is not None and temperature < GREEDY:
+        return None
+    of_its_own = min_p or (top_p is not None and top_p < 1)
+    moved = cuts and (top_p is None or min_p is None) and any(value is not None for value in asked)
+    return "/".join("" if value is None else repr(float(value)) for value in asked) if of_its_own or moved else None
 
 
 def _constraint(body: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from gateway.guard.store import GuardStoreUnavailable, Row
 BUSY_S: Final = 2.0
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meters (name TEXT PRIMARY KEY, scalars INTEGER NOT NULL, answers INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS settings (meter TEXT NOT NULL, setting TEXT NOT NULL, PRIMARY KEY (meter, setting));
 CREATE TABLE IF NOT EXISTS marks (one INTEGER PRIMARY KEY CHECK (one = 1), mark INTEGER NOT NULL);
 INSERT OR IGNORE INTO marks VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS rows (
@@ -68,6 +69,14 @@ class FileStore:
                 "UPDATE meters SET scalars = max(0, scalars - ?), answers = max(0, answers - ?) WHERE name = ?",
                 (*charge, meter),
             )
+
+    def settings(self, meter: str, setting: str, most: int) -> frozenset[str]:
+        with self._step() as db:
+            found = {name for (name,) in db.execute("SELECT setting FROM settings WHERE meter = ?", (meter,))}
+            if setting not in found and len(found) < most:
+                db.execute("INSERT INTO settings VALUES (?, ?)", (meter, setting))
+                found.add(setting)
+        return frozenset(found)
 
     def meters(self) -> dict[str, Charge]:
         with self._step() as db:

@@ -24,7 +24,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from gateway.guard.accounts import Accounts
 from gateway.guard.exclusion import Ask
-from gateway.guard.leaks import Charge, Shape, given, limits, most, taken
+from gateway.guard.leaks import FREE_SETTINGS, Charge, Shape, given, limits, most, taken
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 
 THREADS: Final = 4
@@ -67,6 +67,7 @@ class LeakBudgets:
             self._shares[account] = max(own, self._shares.get(account, 0.0))
         self._shapes: dict[str, Shape] = {}
         self._renamed: set[str] = set()
+        self._settings: dict[str, frozenset[str]] = {}
         self._threads = ThreadPoolExecutor(THREADS, "guard-leaks")
         self._failures = 0
         self._owed: deque[tuple[str, Charge]] = deque()
@@ -94,6 +95,24 @@ class LeakBudgets:
             return Denied.UNKNOWN
         self.problem = None
         return held if granted else Denied.SPENT
+
+    async def familiar(self, tenant: str, shape: Shape, setting: str) -> bool:
+        """Whether the setting is among those that the account may use for nothing; the first FREE_SETTINGS are. If the store does
+        not answer, the first that this gateway has seen are: this is asked of plain text, which does without the store.
+        """
+        meter = _meter(shape, self._accounts.of(tenant))
+        known = self._settings.get(meter, frozenset())
+        if setting in known or len(known) >= FREE_SETTINGS:
+            return setting in known
+        asking = self._threads.submit(self._ask_settings, meter, setting, self._failures)
+        try:
+            found = await asyncio.wrap_future(asking)
+            self.problem = None
+        except GuardStoreUnavailable:
+            found = self._settings.get(meter, frozenset())
+            found |= {setting} if len(found) < FREE_SETTINGS else set()
+        self._settings[meter] = found
+        return setting in found
 
     def settle(self, held: Held, completion: int) -> None:
         """`completion`: tokens that were generated, over all sequences. Returns at once."""
@@ -141,7 +160,7 @@ class LeakBudgets:
         self._give_back_what_is_owed()
 
     def _reserve(self, shape: Shape, tenants: list[str], charge: Charge, limit: Charge, failures: int) -> bool:
-        """In a thread, as the next five. Charges the first tenant. `failures`: of the store, when this was put in line."""
+        """In a thread, as the next six. Charges the first tenant. `failures`: of the store, when this was put in line."""
         if self._failures != failures:
             raise GuardStoreUnavailable("the store failed while this waited for it")
         meter, *others = (_meter(shape, tenant) for tenant in tenants)
@@ -155,6 +174,15 @@ class LeakBudgets:
             self._failed(exc)
             raise
         return granted
+
+    def _ask_settings(self, meter: str, setting: str, failures: int) -> frozenset[str]:
+        if self._failures != failures:
+            raise GuardStoreUnavailable("the store failed while this waited for it")
+        try:
+            return self._store.settings(meter, setting, FREE_SETTINGS)
+        except GuardStoreUnavailable as exc:
+            self._failed(exc)
+            raise
 
     def _meters(self) -> dict[str, Charge]:
         for shape in list(self._shapes.values()):

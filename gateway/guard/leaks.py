@@ -12,6 +12,10 @@ constraint moves none; it says which tokens are compared, and what that adds to 
 bit a token: log2 V tokens are an answer, and no sequence is less than one. So JSON may be log2 V times as long as biased
 text. A penalty on what the answer has said is steered once: one answer a sequence.
 
+Sampling that is cut off at a probability compares each token with the cut, exactly. K different cuts leave a logit between two
+of K, or, where a cut is a sum of others' probabilities, on one side of K sums: FREE_SETTINGS of them are any account's, like
+the temperatures and cuts that its applications use. Each further one is a step of a search, and costs an answer a sequence.
+
 Never refilled within one version of a model: what has been told stays told. A request is charged with the most it can
 take, and gets back what it did not. Where the width itself is the secret (`secret: width`), h² stands in place of h · V.
 """
@@ -22,16 +26,20 @@ from typing import Final, Literal, NamedTuple
 from gateway.guard.exclusion import Ask
 
 BITS_PER_LOGIT: Final = 10.0
+FREE_SETTINGS: Final = 16
 
 
 class Shape(NamedTuple):
-    """A model's output layer: `version` stays while its numbers do. `former`: what earlier releases called the same version."""
+    """A model's output layer: `version` stays while its numbers do. `former`: what earlier releases called the same version.
+    `cuts`: its own defaults cut the distribution off.
+    """
 
     model: str
     version: str
     hidden: int
     vocabulary: int
     former: str = ""
+    cuts: bool = False
 
 
 class Charge(NamedTuple):
@@ -70,5 +78,5 @@ def _charge(ask: Ask, sequences: int, tokens: int, vocabulary: int) -> Charge:
     elif ask.constraint:
         answers = max(sequences, math.ceil(tokens / math.log2(vocabulary)))
     else:
-        answers = sequences if ask.penalty else 0
+        answers = sequences if ask.penalty or ask.searching else 0
     return Charge(ask.scalars * tokens, answers)

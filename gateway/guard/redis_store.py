@@ -16,6 +16,7 @@ from gateway.guard.store import GuardStoreUnavailable, Row
 
 SCRIPT: Final = "guard.lua"
 INHERIT: Final = "inherit.lua"
+SETTINGS: Final = "settings.lua"
 KEEP: Final = 100_000
 """Entries of the log of written rows; a gateway that is further behind reads the rows themselves at its next start."""
 
@@ -34,9 +35,9 @@ class RedisStore:
         )
         # One hash tag: a script's keys are on one node of a cluster.
         self._prefix = f"{prefix}:{{guard}}:"
-        self._charge, self._inherit = (
+        self._charge, self._inherit, self._settings = (
             self._redis.register_script(files(__package__).joinpath(script).read_text(encoding="utf-8"))
-            for script in (SCRIPT, INHERIT)
+            for script in (SCRIPT, INHERIT, SETTINGS)
         )
 
     def reserve(self, meter: str, charge: Charge, limit: Charge, others: Sequence[str] = ()) -> bool:
@@ -50,6 +51,11 @@ class RedisStore:
     def give_back(self, meter: str, charge: Charge) -> None:
         with _asked():
             self._charge(keys=self._keys(meter), args=(-charge.scalars, -charge.answers, 0, 0))
+
+    def settings(self, meter: str, setting: str, most: int) -> frozenset[str]:
+        with _asked():
+            found = self._settings(keys=[self._prefix + "settings:" + meter], args=(setting, most))
+        return frozenset(name.decode() for name in found)
 
     def meters(self) -> dict[str, Charge]:
         with _asked():

@@ -36,7 +36,9 @@ class ModelBackend:
         self.front_end = front_end
         self.admission = admission
         model = front_end.llm.model_config
-        self.shape = Shape(name, version, int(model.get_hidden_size()), int(model.get_vocab_size()), former)
+        usual = model.get_diff_sampling_param()
+        cuts = usual.get("top_p", 1) < 1 or usual.get("min_p", 0) > 0
+        self.shape = Shape(name, version, int(model.get_hidden_size()), int(model.get_vocab_size()), former, cuts)
         parser = front_end.app.state.openai_serving_chat.parser_cls
         self.binds_tools = binds_all_tools(parser, front_end.llm.get_tokenizer(), model)
         self.alarm: Bell | None = None

@@ -149,7 +149,7 @@ class Watch:
         if guarding.open_surface or self._caller is None:
             return admitted
         self._route, self._model, self._decode = route, shape.model, decode
-        ask, tenant = ask_of(admitted.body, bound=bound), self._caller.tenant
+        ask, tenant = ask_of(admitted.body, bound=bound, cuts=shape.cuts), self._caller.tenant
         self._ask, self._admitted = ask, admitted
         if ask.scalars and guarding.settings.exclusion and tenant not in guarding.trusted:
             field = conflict(ask)
@@ -161,6 +161,8 @@ class Watch:
         if self._verdict.applied >= Level.STRIP:
             admitted = self._stripped(admitted, ask)
             ask = ask._replace(scalars=0)
+        if ask.setting is not None and not await guarding.leaks.familiar(tenant, shape, ask.setting):
+            ask = ask._replace(searching=True)
         self._ask, self._admitted = ask, admitted
         if ask.leaks:
             await self._reserve(self._caller, shape, ask, admitted.sequences, longest)
@@ -213,8 +215,8 @@ class Watch:
             if found is Denied.UNKNOWN:
                 raise LeakBudgetUnknown("Logprobs, biases and constraints are not available now.", headers=headers)
             raise LeakBudgetSpent(
-                "The budget for logprobs, biases and constraints of this model is used up, or smaller than the most that "
-                "this request could take: send a smaller max_tokens.",
+                "The budget for logprobs, biases, constraints and ever new settings of temperature, top_p and min_p is used up "
+                "for this model, or smaller than the most that this request could take: send a smaller max_tokens.",
                 headers=headers,
             )
         self._held = found

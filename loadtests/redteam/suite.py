@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from functools import partial
 
-from loadtests.redteam import bias, cache, elicitation, harvest, penalty, projection, race, sampling, surface, tools
+from loadtests.redteam import (
+    bias,
+    cache,
+    cuts,
+    elicitation,
+    harvest,
+    penalty,
+    projection,
+    race,
+    sampling,
+    surface,
+    tools,
+)
 from loadtests.redteam.attack import CONTROL, EXPLOIT, Attack, Expected, Mode
 from loadtests.redteam.verdict import BEYOND, EXCLUDED, MALFORMED, OF_A_LEVEL, SPENT, THROTTLED, UNKNOWN_FIELD
 
@@ -21,7 +33,9 @@ ATTACKS = (
     Attack("R3s", "hidden size from bans' logprobs", penalty.steal_by_bans, EXPLOIT, EXCLUSION),
     Attack("R3t", "ratios of logits by halving a penalty", penalty.steal_by_penalties, EXPLOIT, BUDGET),
     Attack("R4", "logits by halving a bias", bias.steal_by_halving, EXPLOIT, BUDGET, slow=True),
+    Attack("R4m", "logits by halving min_p", cuts.steal_by_cuts, EXPLOIT, BUDGET),
     Attack("R5", "soft labels from samples", sampling.steal_soft_labels, EXPLOIT, BUDGET),
+    Attack("R5s", "distances of logits from chosen seeds", cuts.steal_by_seeds, EXPLOIT),
     Attack("R7", "fast template harvest, trained student", harvest.distil, EXPLOIT, OF_A_LEVEL, "library", slow=True),
     Attack("R9a", "probing with edited jailbreaks", elicitation.probe, EXPLOIT, OF_A_LEVEL, "demo"),
     Attack("R9b", "reasoning elicitation", elicitation.elicit, EXPLOIT, OF_A_LEVEL, "demo"),

@@ -161,3 +161,31 @@ def test_linked_tenants_are_one_account_in_whatever_order() -> None:
     accounts = Accounts([("b", "c"), ("d", "a"), ("c", "d")])
     assert {accounts.of(tenant) for tenant in "abcd"} == {"a"}
     assert accounts.of("e") == "e"
+
+
+@pytest.mark.parametrize(
+    ("body", "cuts", "setting"),
+    [
+        ({}, False, None),
+        ({"temperature": 0.3, "top_k": 5}, False, None),
+        ({"top_p": 1, "min_p": 0}, False, None),
+        ({"temperature": 0, "top_p": 0.9, "min_p": 0.1}, False, None),
+        ({"top_p": 0.9}, False, "//0.9/"),
+        ({"temperature": 2, "top_k": 5, "top_p": 1, "min_p": 0.1}, False, "2.0/5.0/1.0/0.1"),
+        ({}, True, None),
+        ({"max_tokens": 3, "seed": 1}, True, None),
+        ({"temperature": 0.3}, True, "0.3///"),
+        ({"temperature": 0}, True, None),
+        ({"temperature": 0.3, "top_p": 1, "min_p": 0}, True, None),
+    ],
+)
+def test_where_a_client_cuts_the_distribution_off(body: dict[str, object], cuts: bool, setting: str | None) -> None:
+    """What the model's own defaults cut off counts as soon as the client moves it, and never before."""
+    assert ask_of(body, cuts=cuts).setting == setting
+    assert not ask_of(body, cuts=cuts).leaks
+
+
+def test_a_further_step_of_a_search_costs_an_answer_a_sequence() -> None:
+    ask = ask_of({"min_p": 0.1, "max_tokens": 50})._replace(searching=True)
+    assert ask.leaks
+    assert most(ask, 3, 100, 1024) == taken(ask, 3, 150, 1024) == Charge(0, 3)

@@ -11,7 +11,7 @@ from gateway.guard.accounts import Accounts
 from gateway.guard.exclusion import Ask
 from gateway.guard.file_store import FileStore
 from gateway.guard.leak_budgets import THREADS, Denied, Held, LeakBudgets
-from gateway.guard.leaks import Charge, Shape
+from gateway.guard.leaks import FREE_SETTINGS, Charge, Shape
 from gateway.guard.store import GuardStoreUnavailable
 from tests.waiting import eventually
 
@@ -107,6 +107,8 @@ class Away:
     def reserve(self, *_: object) -> bool:
         raise GuardStoreUnavailable("away")
 
+    settings = reserve
+
 
 async def test_a_store_that_is_away_refuses_and_is_told(tmp_path: Path) -> None:
     leaks = budgets(Away())
@@ -185,3 +187,21 @@ async def test_a_request_that_is_cancelled_while_it_reserves_takes_nothing(tmp_p
         await asyncio.gather(asking, return_exceptions=True)
     leaks.close()
     assert all(used == Charge() for used in store.meters().values())
+
+
+async def test_the_first_settings_of_an_account_are_free_at_all_gateways_and_for_good(tmp_path: Path) -> None:
+    here, there = (budgets(FileStore(tmp_path / "g.sqlite"), links=(("a", "b"),)) for _ in range(2))
+    for at in range(FREE_SETTINGS):
+        assert await (here, there)[at % 2].familiar("a", SHAPE, f"t{at}")
+    for leaks in (here, there, budgets(FileStore(tmp_path / "g.sqlite"), links=(("a", "b"),))):
+        assert await leaks.familiar("b", SHAPE, "t3")
+        assert not await leaks.familiar("a", SHAPE, "one more")
+    assert await here.familiar("another", SHAPE, "one more")
+    assert await here.familiar("a", SHAPE._replace(version="v2"), "one more")
+
+
+async def test_while_the_store_is_away_a_gateway_counts_settings_itself() -> None:
+    leaks = budgets(Away())
+    found = [await leaks.familiar("t", SHAPE, f"t{at}") for at in range(FREE_SETTINGS + 2)]
+    assert found == [True] * FREE_SETTINGS + [False] * 2
+    assert await leaks.familiar("t", SHAPE, "t0")

@@ -184,3 +184,11 @@ def test_a_redis_that_is_gone_or_silent_is_an_error_within_the_time_allowed(
         store.reserve("m/a", Charge(1, 0), Charge(10, 0))
     assert time.monotonic() - begun < 2
     store.close()
+
+
+def test_a_meter_keeps_the_first_settings_it_was_asked_about(stores: list[GuardStore]) -> None:
+    here, there = stores
+    assert here.settings("m/a", "x", 2) == {"x"}
+    assert there.settings("m/a", "y", 2) == {"x", "y"}
+    assert here.settings("m/a", "z", 2) == there.settings("m/a", "x", 2) == {"x", "y"}
+    assert here.settings("m/b", "z", 2) == {"z"}

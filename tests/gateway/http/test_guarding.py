@@ -13,7 +13,7 @@ from gateway.guard.accounts import Accounts
 from gateway.guard.detector import Detector
 from gateway.guard.file_store import FileStore
 from gateway.guard.leak_budgets import LeakBudgets
-from gateway.guard.leaks import Charge, Shape
+from gateway.guard.leaks import FREE_SETTINGS, Charge, Shape
 from gateway.guard.observation import Observation, read
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import CLEAR, Level, Verdict
@@ -180,6 +180,15 @@ async def test_what_is_refused_at_the_door_is_seen_as_probing(place: Place, aske
     for seen in place.told:
         detector.take(seen)
     assert detector.features("k").refused > 5
+
+
+async def test_who_tries_ever_new_cuts_pays_for_them_and_an_application_pays_nothing(place: Place) -> None:
+    for at in range(100):
+        await place.ask(CHAT, **ASKED[CHAT], temperature=0.7 + at % 2, top_p=0.95, min_p=0.05)
+    assert place.charged == Charge()
+    for at in range(FREE_SETTINGS):
+        await place.ask(CHAT, 1, **ASKED[CHAT], temperature=2, min_p=0.1 + at / 100)
+    assert place.charged == Charge(0, 2)
 
 
 @pytest.mark.parametrize("status", [499, 500, 503])
