@@ -169,7 +169,10 @@ class Door:
         finally:
             self._running.discard(me)
             self.in_flight -= 1
-            watch.end(reply.status or 499)
+            try:
+                watch.end(reply.status or 499)
+            except Exception:
+                log.exception("guard_failed", request_id=reply.request_id, path=scope["path"])
             record.guard, record.guard_refused = watch.told, watch.refused
             if reply.failure is not None:
                 self.on_error(reply.failure, scope["path"], meter)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     Cap = Callable[[SurfacePolicy], int]
 
 _LARGEST: Final = 2.0**63
+_TOKENS: Final = 2**31
+"""Ids of tokens lie below it, whatever the vocabulary."""
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -123,6 +125,12 @@ class AtMost:
 def token_ids(value: object, path: Path, _walk: Walk, /) -> object:
     if type(value) is not list or not set(map(type, value)) <= {int}:
         raise wrong(path, "an array of token ids")
+    return _ids(value, path)
+
+
+def _ids(value: list[int], path: Path) -> list[int]:
+    if value and not 0 <= min(value) <= max(value) < _TOKENS:
+        raise wrong(path, "an array of token ids")
     return value[:]
 
 
@@ -134,7 +142,7 @@ def prompts(value: object, path: Path, walk: Walk, /) -> object:
         raise wrong(path, "a string or an array")
     kinds = set(map(type, value))
     if kinds <= {int}:
-        return value[:]
+        return _ids(value, path)
     if len(value) > walk.policy.max_prompts:
         raise beyond(path, f"at most {walk.policy.max_prompts} prompts")
     if kinds == {str}:

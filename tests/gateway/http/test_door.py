@@ -18,7 +18,7 @@ from gateway.guard.store import GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import CLEAR
 from gateway.http.door import Door
-from gateway.http.guarding import Guarding
+from gateway.http.guarding import Guarding, Watch
 from gateway.http.health import Health
 from gateway.http.metering import Meters
 from gateway.http.surface import SurfacePolicy
@@ -118,3 +118,18 @@ async def test_what_no_model_is_called_is_written_nowhere(places: Any, model: ob
     status, record = await places().ask(model=model)
     assert status in (400, 404)
     assert record.model == ""
+
+
+async def test_a_guard_that_fails_at_a_requests_end_hides_it_from_nobody(
+    places: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Watch, _status: int) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(Watch, "end", fail)
+    place = places()
+    told: list[str] = []
+    place.door.on_error = lambda error, *_: told.append(type(error).__name__)
+    status, record = await place.ask(logprobs=True, seed=1)
+    assert (status, record.error) == (400, "logprobs_with_constraint")
+    assert told == ["LogprobsWithConstraint"]
