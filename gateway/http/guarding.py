@@ -38,6 +38,8 @@ REASON: Final = "x-sluice-reason"
 EXCLUSION: Final = "exclusion"
 PROMPTS: Final = "prompts"
 """Too many of them in one request, at level `strip` or above."""
+TOO_SOON: Final = 429
+"""A refusal by limits, which says nothing of what was asked."""
 GAVE_UP: Final = 499
 """From this status on, the client left before it had anything, or the service failed: neither tells anything of a key."""
 NO_BODY: Final = Admitted({}, (), 0)
@@ -197,7 +199,7 @@ class Watch:
         if self._held is not None and self._running <= 0:
             # What nobody has told the end of stays spent.
             guarding.leaks.settle(self._held, self._completion)
-        if status >= GAVE_UP:
+        if status >= GAVE_UP or status == TOO_SOON:
             return
         if caller is not None and self._admitted is not None and self._route is not None:
             for seen in self._observations(caller, self._route, self._admitted, status):

@@ -191,8 +191,8 @@ async def test_who_tries_ever_new_cuts_pays_for_them_and_an_application_pays_not
     assert place.charged == Charge(0, 2)
 
 
-@pytest.mark.parametrize("status", [499, 500, 503])
-async def test_what_the_service_failed_at_or_the_client_gave_up_is_no_refusal(place: Place, status: int) -> None:
+@pytest.mark.parametrize("status", [429, 499, 500, 503])
+async def test_what_came_too_soon_failed_or_was_given_up_is_no_probing(place: Place, status: int) -> None:
     watch = place.guarding.watch()
     watch.enter(CALLER)
     admitted = watch.admit(ROUTES[CHAT], {"model": "m", **ASKED[CHAT]}, SurfacePolicy())
