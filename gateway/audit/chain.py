@@ -40,10 +40,11 @@ class Chain:
         self._descriptor: int | None = None
         self._born: float | None = None
         try:
+            if self._state.file and (not reach.told or self._unused()):
+                self._continue()
             if reach.told:
                 self.append(reach.told, now)
             elif self._state.file:
-                self._continue()
                 self._settle(self._state)
         except OSError:
             self.close()
@@ -121,6 +122,11 @@ class Chain:
         except FileNotFoundError:
             return False
         return seen.st_size == self._state.size and seen.st_ino == os.fstat(self._descriptor).st_ino
+
+    def _unused(self) -> bool:
+        """Whether the last file is a new one that nothing could be written to: on a full disk each attempt would make another."""
+        path = self._folder / self._file
+        return self._state.size == 0 and path.exists() and path.stat().st_size == 0
 
     def _continue(self) -> None:
         path = self._folder / self._file

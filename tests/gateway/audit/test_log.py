@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -132,6 +133,33 @@ def test_a_disk_that_fails_and_recovers_loses_nothing(trail: Trail, monkeypatch,
     waiting.result(10)
     log.close()
     assert trail.counts() == [0, 1, 2]
+    assert trail.verify().findings == []
+
+
+def test_a_disk_that_stays_full_is_given_one_new_file_and_no_more(trail: Trail, monkeypatch):
+    """The last bytes of the disk take the beginning of a record, and nothing after it."""
+    monkeypatch.setattr("gateway.audit.log.RETRY_S", 0.001)
+    log = trail.open()
+    log.submit(Event.REQUEST_REFUSED, count=0).result(10)
+    real, full, tries, files = os.write, threading.Event(), itertools.count(), []
+    full.set()
+
+    def write(descriptor: int, data: memoryview) -> int:
+        if not full.is_set() or not threading.current_thread().name.startswith("audit-"):
+            return real(descriptor, data)
+        if next(tries) == 0:
+            return real(descriptor, data[:7])
+        files.append(len(trail.files()))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.write", write)
+    waiting = log.submit(Event.REQUEST_REFUSED, count=1)
+    eventually(lambda: len(files) > 20, within=10)
+    assert max(files) == 2
+    full.clear()
+    waiting.result(10)
+    log.close()
+    assert trail.counts() == [0, 1]
     assert trail.verify().findings == []
 
 
