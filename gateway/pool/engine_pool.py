@@ -252,6 +252,8 @@ class EnginePool:
         if is_outlier(pace, peers, self._policy.slow_factor) and channel.breaker.allows(now):
             log.warning("engine_slow", engine=channel.card.engine_id, step_s=pace)
             channel.breaker.fault(now)
+            # Without work it takes no steps: what it was ejected for would count against it again, before its probe is sent.
+            channel.pace.forget()
 
     def on_outputs(self, channel: EngineChannel, frames: Sequence[Any]) -> None:
         """Raises msgspec's errors on a malformed message, which end this channel's session and nothing else."""

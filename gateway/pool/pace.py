@@ -26,6 +26,10 @@ class Pace:
         self.last, self.busy = now, busy
         return took
 
+    def forget(self) -> None:
+        """Only what is to come counts."""
+        self.took.clear()
+
     def step_s(self, now: float) -> float | None:
         """Mean of the last steps but the longest, which may have been somebody's long prompt. None: too few, or old news."""
         if len(self.took) < LEAST_STEPS or now - self.last > FRESH_S:
