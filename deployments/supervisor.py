@@ -15,12 +15,13 @@ import psutil
 from rich.console import Console
 from rich.text import Text
 
-from deployments import environment, processes, withheld
+from deployments import audited_config, environment, processes, withheld
 from deployments.autoscaling import record
 from deployments.preflight import alone, check_ports, check_reload, check_room, check_tls, make_token, resolve
 from deployments.quantization import Served
 from deployments.readiness import POLL_S, Readiness
 from deployments.run_state import RunState
+from gateway.audit.record import AuditError
 from gateway.config import Config, load
 from gateway.config.listen import door_url
 from gateway.errors import OperatorError
@@ -118,6 +119,7 @@ class Supervisor:
             http_options={"host": haproxy.host, "port": haproxy.port},
         )
         await self._deploy(config, served)
+        await self._record(config)
         self._state.dashboard = dashboard
         self._state.write(config.state_dir)
         self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
@@ -137,6 +139,13 @@ class Supervisor:
         built = build(config, served, there.deployments if there else (), self._secrets)
         target = serve.RunTarget(target=built, name=config.name, route_prefix="/")
         await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
+
+    async def _record(self, config: Config) -> None:
+        """What is in force is in force, recorded or not."""
+        try:
+            await self._blocking(audited_config.record, config, self._secrets)
+        except AuditError as err:
+            self._say(f"this configuration is not in the audit trail: {err}")
 
     async def _reload_when_asked(self) -> None:
         while True:
@@ -166,6 +175,7 @@ class Supervisor:
         served = resolve(config, self._where)
         self._config = config
         await self._deploy(config, served)
+        await self._record(config)
         await self._wait(config)
         self._taken_over = config
         self._forget()

@@ -11,6 +11,7 @@ from deployments import supervisor as command
 from deployments.control import status
 from deployments.preflight import StartError
 from deployments.supervisor import Supervisor
+from gateway.audit.verify import verify
 from gateway.config import Config, load
 from gateway.plain_console import plain_console
 
@@ -107,3 +108,29 @@ def test_clients_are_told_of_an_ipv6_address_in_brackets(running: Running) -> No
     state = Supervisor(load(running.file), running.file, plain_console())._state
     assert (state.url, state.haproxy) == ("http://[::1]:8080", "http://[::1]:8000")
     assert httpx.URL(state.url).host == "::1"
+
+
+@pytest.mark.parametrize("audited", [True, False])
+async def test_what_gateways_are_not_told_of_a_reload_is_in_the_audit_trail(
+    running: Running, monkeypatch: pytest.MonkeyPatch, audited: bool
+) -> None:
+    async def nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(running.supervisor, "_deploy", nothing)
+    monkeypatch.setattr(running.supervisor, "_wait", nothing)
+    folder, vault = load(running.file).audit_folders
+    if not audited:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("no folder")
+    more = MODELS + "  - {name: b, checkpoints: {cpu: {source: 'demo:bf16', format: bf16}}}\n"
+    for content in (MODELS, more, more + "limits: {redis: 'redis://:one@h/0'}\n"):
+        assert await running.reload(content) == ""
+    if not audited:
+        assert "not in the audit trail" in running.printed.getvalue()
+        return
+    written = "".join(path.read_text() for path in folder.rglob("*.jsonl"))
+    assert written.count('"config.loaded"') == 3
+    assert '["a","b"]' in written
+    assert "redis" not in written
+    assert verify(folder, vault).whole
