@@ -28,23 +28,43 @@ def guard(config: Config, verb: str, key: str, console: Console) -> int:
         "explain": ("GET", f"/guard/{name}"),
         "release": ("POST", f"/guard/{name}/release"),
     }[verb]
-    answers = [answer for url in state.management if (answer := _ask(method, url + path, console)) is not None]
+    heard = [answer for url in state.management if (answer := _ask(method, url + path, console)) is not None]
     if not state.management:
         console.print(NO_GATEWAY)
+    answers = [answer for answer in heard if "error" not in answer]
     if not answers:
+        for answer in heard[:1]:
+            console.print(answer["error"]["message"], markup=False)
         return UNKNOWN
-    show = {"status": _show_status, "explain": _show_key, "release": _show_release}[verb]
     # Each gateway has heard of the others' keys; of several, the one that has seen most of a key tells most, and where it stood is
     # where it stood highest.
-    show(
-        max(answers, key=lambda answer: _height(answer) if verb == "release" else answer.get("requests_today", 0)),
-        console,
-    )
+    match verb:
+        case "status":
+            _show_status(_together(answers), console)
+        case "explain":
+            _show_key(max(answers, key=lambda answer: answer["requests_today"]), console)
+        case _:
+            _show_release(max(answers, key=lambda answer: _level(answer["before"])), console)
     return 0
 
 
-def _height(released: dict[str, Any]) -> int:
-    return Level[released["before"].upper()]
+def _level(label: str) -> Level:
+    return Level[label.upper()]
+
+
+def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """What several gateways say of themselves: each has looked at requests of its own, and fails on its own."""
+    flagged: dict[str, Any] = {}
+    for key, verdict in (item for answer in answers for item in answer["flagged"].items()):
+        flagged[key] = max(flagged.get(key, verdict), verdict, key=lambda one: _level(one["level"]))
+    return answers[0] | {
+        "warnings": list(dict.fromkeys(warning for answer in answers for warning in answer["warnings"])),
+        "seen": sum(answer["seen"] for answer in answers),
+        "dropped": sum(answer["dropped"] for answer in answers),
+        "keys_known": max(answer["keys_known"] for answer in answers),
+        "flagged": flagged,
+        "leaks": max((answer["leaks"] for answer in answers), key=len),
+    }
 
 
 def _ask(method: str, url: str, console: Console) -> dict[str, Any] | None:
@@ -53,9 +73,6 @@ def _ask(method: str, url: str, console: Console) -> dict[str, Any] | None:
         found: dict[str, Any] = reply.json()
     except (httpx.HTTPError, ValueError) as exc:
         console.print(f"{url} does not answer: {exc}", markup=False)
-        return None
-    if "error" in found:
-        console.print(found["error"]["message"], markup=False)
         return None
     return found
 

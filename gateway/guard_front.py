@@ -103,8 +103,9 @@ class GuardFront:
     def explain(self, key: str) -> dict[str, Any] | None:
         return self._guard.explain(key)
 
-    def release(self, key: str) -> str:
-        return self._guard.release(key).label
+    def release(self, key: str) -> str | None:
+        before = self._guard.release(key)
+        return None if before is None else before.label
 
     def _on_change(self, change: Change) -> None:
         verdict = change.verdict

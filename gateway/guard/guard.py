@@ -93,9 +93,9 @@ class Guard:
         else:
             self._queue.append(seen)
 
-    def release(self, key: str) -> Level:
-        """What the key was at; nothing that was seen of it and its account until now counts any more, at any gateway. An account
-        is released with all its keys, under its name.
+    def release(self, key: str) -> Level | None:
+        """What the key was at, None if nothing is known of it; nothing that was seen of it and its account until now counts any
+        more, at any gateway. An account is released with all its keys, under its name.
         """
         with self._lock:
             now = self._clock()
@@ -106,7 +106,7 @@ class Guard:
         for change in changes:
             if change.before or change.key == key:
                 self._on_change(change)
-        return before
+        return before if changes else None
 
     def explain(self, key: str) -> dict[str, Any] | None:
         """Why a key is at its level; None for one that nothing is known of."""

@@ -6,10 +6,12 @@ POST /guard/KEY/release     forgets what was seen of the key
 """
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 from gateway.errors import MethodNotAllowed, UnknownRoute
+
+UNKNOWN: Final = "Nothing has been seen of this key since this gateway's start."
 
 
 class Desk(Protocol):
@@ -17,7 +19,7 @@ class Desk(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def explain(self, key: str) -> dict[str, Any] | None: ...
-    def release(self, key: str) -> str: ...
+    def release(self, key: str) -> str | None: ...
 
 
 class GuardApi:
@@ -34,10 +36,13 @@ class GuardApi:
             case ["guard", key]:
                 found = await asyncio.to_thread(self._desk.explain, key)
                 if found is None:
-                    raise UnknownRoute("Nothing has been seen of this key since this gateway's start.")
+                    raise UnknownRoute(UNKNOWN)
                 return found
             case ["guard", key, "release"]:
                 if method != "POST":
                     raise MethodNotAllowed("Releasing takes POST.", headers=(("Allow", "POST"),))
-                return {"key": key, "before": await asyncio.to_thread(self._desk.release, key)}
+                before = await asyncio.to_thread(self._desk.release, key)
+                if before is None:
+                    raise UnknownRoute(UNKNOWN)
+                return {"key": key, "before": before}
         raise UnknownRoute("The guard serves /guard, /guard/KEY and /guard/KEY/release.")

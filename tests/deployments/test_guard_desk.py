@@ -44,6 +44,15 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
              "share_of_output_layer": None},
         ],
     },
+    ("GET", "/other/guard"): {
+        "warnings": ["leak budgets: away", "guard: its thread has ended"],
+        "enforce": "strip",
+        "seen": 7,
+        "dropped": 4,
+        "keys_known": 2,
+        "flagged": {},
+        "leaks": [],
+    },
     ("GET", "/guard/abcd2345"): {
         "key": "abcd2345",
         "tenant": "acme",
@@ -113,6 +122,33 @@ def test_explain_names_what_counted_and_nothing_else(config: Config) -> None:
     assert "ring" in text
     assert "twins" not in text
     assert "acts like 3 accounts: a, b, c" in text
+
+
+def test_status_tells_what_is_wrong_at_any_gateway_and_counts_all(config: Config) -> None:
+    (only,) = guard_desk.RunState.read(config.state_dir).management
+    for order in ([f"{only}/other", only], [only, f"{only}/other"]):
+        guard_desk.RunState.read(config.state_dir).management[:] = order
+        code, text = said(config, "status")
+        assert code == 0
+        for word in (
+            "leak budgets: away",
+            "guard: its thread has ended",
+            "19 requests looked at, 5 not",
+            "abcd2345",
+            "acme",
+        ):
+            assert word in text
+        assert text.count("leak budgets: away") == 1
+
+
+def test_a_key_that_one_gateway_knows_is_known(config: Config) -> None:
+    (only,) = guard_desk.RunState.read(config.state_dir).management
+    guard_desk.RunState.read(config.state_dir).management[:] = [f"{only}/third", only]
+    assert said(config, "release", "abcd2345") == (0, "released abcd2345, which was at 'throttle'\n")
+
+
+def test_release_of_a_key_that_nobody_has_seen_is_no_release(config: Config) -> None:
+    assert said(config, "release", "typo2345") == (1, "Nothing has been seen of this key.\n")
 
 
 def test_release_tells_where_the_key_was(config: Config) -> None:

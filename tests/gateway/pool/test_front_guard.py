@@ -232,6 +232,7 @@ async def test_a_held_key_is_refused_until_it_is_released(front: Guarded, level:
     assert flagged[front.key_id]["level"] == level.label
     assert (await front.operator(f"/guard/{front.key_id}"))["verdict"]["applied"] == level.label
     assert "error" in await front.operator(f"/guard/{front.key_id}/release")
+    assert "Nothing has been seen" in (await front.operator("/guard/typo2345/release", "POST"))["error"]["message"]
     assert await front.operator(f"/guard/{front.key_id}/release", "POST") == {
         "key": front.key_id,
         "before": level.label,
@@ -249,8 +250,8 @@ async def test_a_held_key_is_refused_until_it_is_released(front: Guarded, level:
         ({"origin": "null"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
-        ({"origin": "OWN", "sec-fetch-site": "same-origin"}, 200),
-        ({}, 200),
+        ({"origin": "OWN", "sec-fetch-site": "same-origin"}, 404),
+        ({}, 404),
     ],
 )
 async def test_a_page_of_another_site_releases_nobody(front: Guarded, headers: dict[str, str], status: int) -> None:
