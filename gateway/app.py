@@ -209,13 +209,13 @@ class GatewayApp:
         """Not ready first, so that load balancers send nobody new; then no new connections (another gateway may share the port),
         then no new requests. `drain_s` at most for all of it.
         """
-        gateway = self._config.gateway
-        lead_s = gateway.ready_lead_s if self._listeners else 0.0
+        gateway, clock = self._config.gateway, time.monotonic
+        ends = clock() + gateway.drain_s
         self.door.draining = True
-        await asyncio.sleep(lead_s)
         if self._listeners:
-            self._listeners[1].stop_accepting()
-        await self.door.drain(gateway.drain_s - lead_s)
+            await asyncio.sleep(gateway.ready_lead_s)
+            await self._listeners[1].stop_accepting(ends - clock())
+        await self.door.drain(ends - clock())
         for listener in reversed(self._listeners):
             await listener.stop()
         for task in self._tasks:

@@ -15,6 +15,8 @@ from gateway.http.certificates import Certificates
 from gateway.http.protocol import BoundedHttp
 
 TRY_AGAIN_S = 0.5
+FIRST_S, LOOK_S = 2.0, 0.02
+"""How long a listener that stops waits for the first request of a connection; it looks that often."""
 
 
 class _Server(uvicorn.Server):
@@ -83,6 +85,7 @@ class Listener:
         )
         self._server = _Server(self._config)
         self._tasks: list[asyncio.Task[None]] = []
+        self._taken: list[asyncio.Future[Any]] = []
 
     @property
     def port(self) -> int:
@@ -111,14 +114,43 @@ class Listener:
         if self._certificates is not None:
             self._tasks.append(asyncio.create_task(self._certificates.rotate()))
 
-    def stop_accepting(self) -> None:
-        """New connections go to the other gateways that share the port; open ones stay."""
+    async def stop_accepting(self, limit_s: float = FIRST_S) -> None:
+        """New connections go to the other gateways that share the port; open ones stay. So do those that the kernel has taken for
+        this one: it would reset them. Returns once all have asked for something, after FIRST_S or `limit_s` in any case.
+        """
+        self._take_in()
         for server in getattr(self._server, "servers", ()):
             server.close()
+        clock = asyncio.get_running_loop().time
+        until = clock() + min(FIRST_S, limit_s)
+        while clock() < until:
+            if self._all_have_asked():
+                return
+            await asyncio.sleep(LOOK_S)
+
+    def _take_in(self) -> None:
+        loop, server, config = asyncio.get_running_loop(), self._server, self._config
+
+        def protocol() -> BoundedHttp:
+            return BoundedHttp(config=config, server_state=server.server_state, app_state={}, _loop=loop)
+
+        with contextlib.suppress(OSError):  # there is none left
+            for _ in range(config.backlog):
+                connection, _ = self._socket.accept()
+                connection.setblocking(False)
+                taken = loop.connect_accepted_socket(protocol, connection, ssl=config.ssl)
+                self._taken.append(asyncio.ensure_future(taken))
+
+    def _all_have_asked(self) -> bool:
+        """A connection is not among the server's before its TLS handshake is over."""
+        open_ones = self._server.server_state.connections
+        return all(one.done() for one in self._taken) and all(
+            one.has_asked for one in open_ones if isinstance(one, BoundedHttp)
+        )
 
     async def stop(self) -> None:
         self._server.should_exit = True
-        for task in self._tasks[1:]:
+        for task in (*self._tasks[1:], *self._taken):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._taken, return_exceptions=True)
         self._socket.close()

@@ -27,6 +27,11 @@ class BoundedHttp(HttpToolsProtocol):
     _got_on = False
     _timer: asyncio.TimerHandle | None = None
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether a request's head has ever come."""
+        return self.cycle is not None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()

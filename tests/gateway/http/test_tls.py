@@ -242,3 +242,28 @@ async def test_no_session_of_a_client_is_renewed_beyond_its_certificate(listener
     session = await asyncio.to_thread(let_in, listener, client_context(authority, authority.issue("someone")))
     assert session is not None
     assert not session.has_ticket
+
+
+async def test_who_connected_last_before_it_stops_is_served_if_it_has_a_certificate(
+    listener: Listener, authority: Authority
+):
+    """The handshake begins when no more connections are taken."""
+    connections = [socket.create_connection(("127.0.0.1", listener.port), 5) for _ in range(2)]
+    stopping = asyncio.create_task(listener.stop_accepting())
+
+    async def told(connection: socket.socket, pair: tuple[Path, Path] | None) -> bytes:
+        reader, writer = await asyncio.open_connection(
+            sock=connection, ssl=client_context(authority, pair), server_hostname="localhost"
+        )
+        writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        try:
+            return await reader.read()
+        except (ssl.SSLError, ConnectionError):
+            return b""
+        finally:
+            writer.close()
+
+    assert await told(connections[0], None) == b""
+    assert not stopping.done()
+    assert (await told(connections[1], authority.issue("known"))).endswith(b"ok")
+    await stopping
