@@ -19,20 +19,45 @@ export function show(container, ...wanted) {
   children(container, [...draft.childNodes]);
 }
 
+// A child with a key is found by it, any other one by its place; what is new goes in before what is there.
 function children(parent, wanted) {
-  const there = [...parent.childNodes];
-  wanted.forEach((node, place) => {
-    const old = there[place];
-    if (old === undefined) parent.append(node);
-    else if (!alike(old, node)) parent.replaceChild(node, old);
-    else update(old, node);
-  });
-  there.slice(wanted.length).forEach((node) => node.remove());
+  const keys = new Set(wanted.map(keyOf));
+  const known = new Map();
+  for (const node of [...parent.childNodes]) {
+    const key = keyOf(node);
+    if (key === null) continue;
+    if (keys.has(key)) known.set(key, node);
+    else node.remove();
+  }
+  let next = parent.firstChild;
+  for (const node of wanted) {
+    const key = keyOf(node), old = key === null ? next : known.get(key);
+    known.delete(key);
+    if (!old || !alike(old, node)) {
+      parent.insertBefore(node, next);
+      continue;
+    }
+    // Who is moved loses the focus, so it is the others that make way.
+    while (next !== old && old.contains(document.activeElement)) {
+      const after = next.nextSibling;
+      parent.append(next);
+      next = after;
+    }
+    if (next !== old) parent.insertBefore(old, next);
+    update(old, node);
+    next = old.nextSibling;
+  }
+  while (next !== null) {
+    const after = next.nextSibling;
+    next.remove();
+    next = after;
+  }
 }
 
+const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
+
 function alike(old, node) {
-  if (old.nodeType !== node.nodeType || old.nodeName !== node.nodeName) return false;
-  return old.nodeType !== Node.ELEMENT_NODE || old.getAttribute("data-key") === node.getAttribute("data-key");
+  return old.nodeType === node.nodeType && old.nodeName === node.nodeName && keyOf(old) === keyOf(node);
 }
 
 function update(old, node) {

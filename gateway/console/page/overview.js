@@ -29,8 +29,8 @@ export function render(root, state) {
 function filter(names, root, state) {
   if (names.length < 2) return null;
   return h("label", { class: "inline" }, "Model ", h("select", {
-    "aria-label": "Model", "data-own": true, onchange: (event) => { chosen = event.target.value; render(root, state); },
-  }, h("option", { value: "" }, "all"), names.map((name) => h("option", { value: name, selected: name === chosen }, name))));
+    "aria-label": "Model", onchange: (event) => { chosen = event.target.value; render(root, state); },
+  }, h("option", { value: "" }, "all"), names.map((name) => h("option", { value: name, selected: name === chosen, "data-key": name }, name))));
 }
 
 const last = (series) => (series ?? []).slice(-RECENT).filter((value) => value !== null);

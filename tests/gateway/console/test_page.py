@@ -223,6 +223,56 @@ async def test_every_view_can_be_reached_by_keyboard_alone(front: Watched, conso
         await console.page.locator(f'nav a[href="#{view}"]').focus()
 
 
+async def test_what_is_focused_stays_so_while_rows_come_go_and_change_places(console: Console) -> None:
+    """The rows are the page's own, only their data is not."""
+    await console.page.goto(f"{console.url}/console")
+    seen = await console.page.evaluate("""async () => {
+        const { h, show } = await import("/console/dom.js"), { table } = await import("/console/parts.js");
+        const root = h("section"), asked = [];
+        document.body.append(root);
+        const rows = (...keys) => {
+            show(root, table("T", ["Key"], keys.map((key) => ({ key, cells: [h("button", null, `open ${key}`)] })), "None."));
+            const order = [...root.querySelectorAll("td")].map((cell) => cell.textContent.slice(5)).join("");
+            asked.push([document.activeElement.textContent, order]);
+        };
+        rows("a", "b", "c");
+        root.querySelectorAll("button")[1].focus();
+        rows("n", "a", "b", "c");
+        rows("m", "n", "b", "c");
+        rows("b", "c", "m", "n");
+        rows("m", "c", "x", "b");
+        rows("b");
+        root.remove();
+        return asked.slice(1);
+    }""")
+    assert seen == [["open b", order] for order in ("nabc", "mnbc", "bcmn", "mcxb", "b")]
+
+
+async def test_the_choice_of_models_is_that_of_the_models_there_are(console: Console) -> None:
+    await console.page.goto(f"{console.url}/console")
+    seen = await console.page.evaluate("""async () => {
+        const { render } = await import("/console/overview.js"), { h } = await import("/console/dom.js");
+        const root = h("section"), asked = [];
+        document.body.append(root);
+        const none = { by_class: {}, refused: {}, running_sequences: 0, sequences_limit: 1,
+            waiting: 0, oldest_s: 0, prefill_tokens: 0, prefill_limit: 0 };
+        const draw = (...names) => {
+            const models = names.map((name) => ({ name, max_model_len: 1, admission: none, engines: [], refused: {} }));
+            render(root, { history: null, snapshot: { status: { models, requests_in_flight: 0 } } });
+            const select = root.querySelector("select");
+            asked.push([select.value, ...[...select.options].map((option) => option.textContent)].join());
+        };
+        draw("a", "b");
+        root.querySelector("select").value = "b";
+        root.querySelector("select").dispatchEvent(new Event("change"));
+        draw("a", "b", "c");
+        draw("a", "c", "d");
+        root.remove();
+        return asked;
+    }""")
+    assert seen == [",all,a,b", "b,all,a,b,c", ",all,a,c,d"]
+
+
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (PHONE, "dark"), (DESKTOP, "dark")])
 async def test_it_fits_the_screen_in_light_and_dark(
     front: Watched, chromium: Browser, size: dict[str, int], scheme: str
