@@ -273,7 +273,7 @@ class EnginePool:
                 going_on += 1
             else:
                 self._on_first(flight, output, batch.timestamp, now)
-            if not self._journal(flight, output, mine):
+            if not self._journal(flight, output, mine, now):
                 continue
             if output.finish_reason is not None:
                 flight.end_leg(str(output.finish_reason), now, batch.timestamp)
@@ -304,13 +304,15 @@ class EnginePool:
         if flight.leg is not None:
             flight.leg.began(at, now, cached)
 
-    def _journal(self, flight: Flight, output: Any, mine: list[Any]) -> bool:
+    def _journal(self, flight: Flight, output: Any, mine: list[Any], now: float) -> bool:
         """Adds to `mine` what the layers above have not had yet. False: the flight has ended over it."""
         try:
             if flight.take(output):
                 mine.append(output)
                 if flight.pay(output, self._codec.cut) and flight.channel is not None:
                     self._chore(flight.channel.tell(wire.ABORT, [flight.wire_id.encode()]))
+            else:
+                flight.beat(now)
         except DivergedError as exc:
             log.warning(
                 "replay_diverged", engine=flight.leg and flight.leg.engine, request=flight.request_id, where=str(exc)

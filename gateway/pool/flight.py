@@ -26,8 +26,8 @@ class Flight:
     engine has it; `ticket` and `choice` are the chooser's own, and so is `uncached`: what of the prompt, without `grown`, its
     engine must compute; `rival` races for the first token, and whoever gets none is withdrawn. `deaths`: of engines with it aboard
     that it may have had a part in, `blamed`: those of them it is suspected of, `singled_out`: of one of them alone; `gained`:
-    tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it; `leg`
-    tells how its present attempt went.
+    tokens of the present attempt. `asked`: when it came, or its engine was lost, `found`: when there was one to have it; `heard`:
+    when its client was last told that it waits, of a replay; `leg` tells how its present attempt went.
     """
 
     request_id: str
@@ -49,6 +49,7 @@ class Flight:
     choice: Reason | None = None
     asked: float = 0.0
     found: float = 0.0
+    heard: float = 0.0
     leg: Leg | None = None
     rival: "Flight | None" = None
     tokens: list[int] = field(default_factory=list)
@@ -109,6 +110,13 @@ class Flight:
                 if self.probe:
                     self.channel.breaker.probing = False
             self.channel = None
+
+    def beat(self, now: float) -> None:
+        """Its engine gives what the stream has had already."""
+        beat = self.context.beat if self.context is not None else None
+        if beat is not None and now - max(self.asked, self.heard) >= beat.every_s:
+            self.heard = now
+            beat.sound()
 
     def note_start(self) -> None:
         if self.context is not None and self.context.meter is not None:

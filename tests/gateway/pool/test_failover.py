@@ -8,7 +8,7 @@ from vllm.v1.engine import FinishReason
 
 from gateway.errors import EngineLost, NoEngine
 from gateway.pool import flight, wire
-from gateway.pool.context import RequestContext
+from gateway.pool.context import Beat, RequestContext
 from gateway.pool.forced_prefix import FORCED
 from tests.gateway.pool.engines import introduce
 from tests.gateway.pool.scripted import TOKEN
@@ -53,6 +53,22 @@ async def test_a_stream_whose_sampling_has_a_memory_is_led_along_its_old_path(fo
     second.core.say("r", tokens=[5])
     second.core.say("r", tokens=[6, 7, 8])
     assert (await told(gateway)).new_token_ids == [8], "what is known is not told twice, nor is what comes with it lost"
+
+
+@pytest.mark.parametrize(("every_s", "heard"), [(0.0, 3), (3600.0, 0)], ids=["due each time", "not due yet"])
+async def test_a_stream_hears_that_it_waits_while_it_is_led_along_its_old_path(fork, every_s, heard):
+    left, right, gateway = fork
+    beats = []
+    await begin(gateway, context=RequestContext(beat=Beat(lambda: beats.append(1), every_s)), seed=1)
+    first, second = await holder("r", left, right)
+    first.core.say("r", tokens=[5, 6, 7])
+    await told(gateway)
+    await first.stop()
+    await soon(lambda: "r" in second.core.requests, 5)
+    for token in (5, 6, 7, 8):
+        second.core.say("r", tokens=[token])
+    assert (await told(gateway)).new_token_ids == [8]
+    assert len(beats) == heard, "and not for what is news"
 
 
 @pytest.mark.parametrize(("params", "length"), [({}, 7), ({"seed": 1}, 4)], ids=["continued", "led"])
