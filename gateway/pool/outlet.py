@@ -23,6 +23,16 @@ from gateway.pool.throughput import Speed
 
 log = structlog.get_logger(__name__)
 
+ABORT = "abort"
+"""What a core that was told to end says of all that it has. What a gateway has aborted is nobody's here by then."""
+
+FAREWELL_S = 0.1
+"""Within this time, what is sent last has left this process."""
+
+
+class CoreEndsError(Exception):
+    """The core was told to end, by SIGTERM. Gateways know that this engine leaves, and take the requests that it has elsewhere."""
+
 
 class Core(Protocol):
     """An engine core and its messages; see vllm_seam.EngineCore. `outputs` raises when the core is dead; `ping` returns when it
@@ -175,18 +185,26 @@ class EngineOutlet:
             self._pulse.gave(now) if batch.outputs else self._pulse.spoke()
             self._measure(batch.outputs, now)
             by_gateway: dict[bytes, list[Any]] = {}
+            ending = False
             for output in batch.outputs:
                 owned = self._owned.get(output.request_id)
                 if owned is None:
                     continue
+                if output.finish_reason is not None:
+                    if str(output.finish_reason) == ABORT:
+                        ending = True
+                        continue
+                    self._release(output.request_id)
                 owned.started = True
                 owned.tokens += len(output.new_token_ids)
                 by_gateway.setdefault(owned.gateway, []).append(output)
-                if output.finish_reason is not None:
-                    self._release(output.request_id)
                 output.request_id, output.trace_headers = owned.request_id, None
             for gateway, outputs in by_gateway.items():
                 await self._send(gateway, [wire.OUTPUTS, *self._core.encode_outputs(batch, outputs)])
+            if ending:
+                await self.leave()
+                await asyncio.sleep(FAREWELL_S)
+                raise CoreEndsError("the engine core was told to end")
 
     def _measure(self, outputs: list[Any], now: float) -> None:
         step = Step()

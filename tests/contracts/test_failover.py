@@ -1,4 +1,4 @@
-"""Real engines that are killed in mid-stream: what a stream gives is what it would have given, token by token.
+"""Real engines that are killed or told to end in mid-stream: what a stream gives is what it would have given, token by token.
 
 The control is the same load twice without a failure. Where two runs differ at a token whose two best candidates lie within
 NEAR_TIE of each other, a rounding tipped the scales: that happens under any change of batch, and is counted apart.
@@ -16,11 +16,12 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -178,6 +179,13 @@ class Engines:
             process.kill()
         await process.wait()
 
+    async def end_core(self, name: str) -> None:
+        """SIGTERM to its core, as a reboot or a plain `kill` sends it; returns when the engine has left."""
+        process, _ = self.running.pop(name)
+        (core,) = [p for p in psutil.Process(process.pid).children() if "EngineCore" in " ".join(p.cmdline())]
+        core.terminate()
+        await process.wait()
+
     async def close(self) -> None:
         for name in list(self.running):
             await self.kill(name)
@@ -235,10 +243,14 @@ def kind_of(flight: Flight, kinds: list[str]) -> str:
     return kinds[int(number[1])]
 
 
-async def kill_in_mid_stream(
-    engines: Engines, rng: random.Random, going: asyncio.Task[list[Told]], kinds: list[str]
+async def strike_in_mid_stream(
+    engines: Engines,
+    strike: Callable[[str], Awaitable[None]],
+    rng: random.Random,
+    going: asyncio.Task[list[Told]],
+    kinds: list[str],
 ) -> list[tuple[str, int]]:
-    """SIGKILL of an engine once its streams have had some tokens; returns of each stream that was in the middle its kind and how
+    """Ends an engine once its streams have had some tokens; returns of each stream that was in the middle its kind and how
     many it had had; too few if `going` ends before so many were in the middle at once.
     """
     victim = rng.choice(sorted(engines.running))
@@ -254,13 +266,13 @@ async def kill_in_mid_stream(
 
     await soon(lambda: going.done() or in_the_middle(), 60, "streams", every=0.001)
     before = on_it()
-    await engines.kill(victim)
+    await strike(victim)
     await soon(lambda: not channel.up, 5, "the loss is noticed", every=0.001)
     going_on = list(engines.pool._flights.values())
     return [(kind_of(flight, kinds), len(flight.tokens)) for flight in before if any(flight is one for one in going_on)]
 
 
-async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(service: tuple[Engines, Any]) -> None:
+async def test_streams_whose_engine_ends_give_what_they_would_have_given(service: tuple[Engines, Any]) -> None:
     engines, llm = service
     kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
     rng = random.Random(5)
@@ -275,8 +287,9 @@ async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(se
     disturbed, turns = Comparison(), 0
     while len(struck["greedy"]) < ENOUGH and turns < MOST_TURNS:
         going = asyncio.create_task(load(llm, f"turn-{turns}", work, spread_s))
+        strike = engines.end_core if turns % 2 else engines.kill
         turns += 1
-        for kind, had in await kill_in_mid_stream(engines, rng, going, kinds):
+        for kind, had in await strike_in_mid_stream(engines, strike, rng, going, kinds):
             struck[kind].append(had)
         another = asyncio.create_task(engines.start(1))
         after = await going
@@ -284,6 +297,7 @@ async def test_streams_whose_engine_is_killed_give_what_they_would_have_given(se
         free = [told for (kind, _), told in zip(work, after, strict=True) if kind == "unseeded"]
         assert {len(tokens) for told in free for tokens in told.tokens.values()} == {TOKENS}, "none lost, none repeated"
         await another
+    assert turns > 1, "both strikes"
     assert len(struck["greedy"]) >= ENOUGH
     assert len(set(struck["greedy"])) >= 12, "at many different tokens"
     assert min(map(len, struck.values())) >= FEWEST, struck

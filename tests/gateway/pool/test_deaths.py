@@ -1,16 +1,20 @@
 """What counts as an engine's death, and who is blamed for it."""
 
+import asyncio
 import sys
 import time
 
 import msgspec
+import pytest
 from vllm.sampling_params import StructuredOutputsParams
+from vllm.v1.engine import FinishReason
 
 from gateway.errors import EnginePoisoned
 from gateway.pool import wire
 from gateway.pool.context import RequestContext
 from gateway.pool.failover import PROVEN, SETTLED, note_death
 from gateway.pool.flight import Flight
+from gateway.pool.outlet import CoreEndsError
 from gateway.pool.pulse import SPARE_STEPS
 from tests.gateway.pool.engines import introduce
 from tests.gateway.pool.scripted import request
@@ -135,6 +139,28 @@ async def test_a_gateway_that_stood_still_blames_no_engine_for_what_it_finds(imp
     await soon(lambda: "r" in second.core.requests, 5)
     (flight,) = gateway.pool._flights.values()
     assert flight.deaths == 0
+
+
+@pytest.mark.parametrize("tokens", [[5, 6], []], ids=["in the middle", "sent to it while it ends"])
+async def test_a_core_that_is_told_to_end_costs_its_requests_nothing(fork, tokens):
+    """SIGTERM: vLLM's aborts what it has and all that still comes. Not a word of that gets out, and nobody is to blame."""
+    left, right, gateway = fork
+    await begin(gateway)
+    first, second = await holder("r", left, right)
+    if tokens:
+        first.core.say("r", tokens=tokens)
+        await told(gateway)
+    first.core.say("r", tokens=[], finish=FinishReason.ABORT)
+    with pytest.raises(CoreEndsError):
+        async with asyncio.timeout(5):
+            await first.task
+    await first.stop()
+    (flight,) = gateway.pool._flights.values()
+    await soon(lambda: "r" in second.core.requests, 5)
+    second.core.say("r", tokens=[7])
+    assert (await told(gateway)).new_token_ids == [7]
+    assert (flight.tokens, flight.deaths) == ([*tokens, 7], 0)
+    assert (gateway.pool.failover.moved, gateway.pool.failover.lost) == (1, 0)
 
 
 async def test_an_engine_that_is_drained_is_no_death_of_its_requests(fork):

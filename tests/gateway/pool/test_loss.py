@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 import zmq.asyncio
+from vllm.v1.engine import FinishReason
 
 from gateway.pool import channel, outlet, wire
 from gateway.pool.curve import KeyPair
@@ -104,6 +105,7 @@ async def test_an_aborted_request_is_aborted_at_its_engine_and_heard_of_no_more(
     await gateway.pool.abort(["r", "unknown"])
     await soon(lambda: engine.core.aborted == ["r"], 5)
     engine.core.say("r")
+    engine.core.say("r", tokens=[], finish=FinishReason.ABORT)
     await gateway.add("next")
     await soon(lambda: "next" in engine.core.requests, 5)
     engine.core.say("next")
