@@ -173,7 +173,7 @@ class Door:
                 watch.end(reply.status or 499)
             except Exception:
                 log.exception("guard_failed", request_id=reply.request_id, path=scope["path"])
-            record.guard, record.guard_refused = watch.told, watch.refused
+            record.guard, record.guard_refused, record.waited = watch.told, watch.refused, reply.waited
             if reply.failure is not None:
                 self.on_error(reply.failure, scope["path"], meter)
             elif meter.reason is not None:

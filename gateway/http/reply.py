@@ -1,6 +1,7 @@
 """One response: its headers, whether it has begun, and its error form before and after that."""
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from gateway.errors import SluiceError, face_of
@@ -10,7 +11,10 @@ from gateway.http.body import ClientGone
 from gateway.http.stall import taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+NEAR_S = 0.05
+"""Waits for a client that are no further apart are one."""
 
 
 class Reply:
@@ -28,6 +32,7 @@ class Reply:
         self.status = 0
         self.ended = False
         self.failure: SluiceError | None = None
+        self.waited = (0.0, 0.0)
 
     async def start(self, status: int, headers: Headers) -> None:
         own = [(b"x-request-id", self.request_id.encode()), *self.extra, *self.late()]
@@ -39,12 +44,24 @@ class Reply:
 
     async def end(self, chunk: bytes = b"") -> None:
         self.ended = True
-        await taken(self._send({"type": "http.response.body", "body": chunk, "more_body": False}))
+        await self._taken(self._send({"type": "http.response.body", "body": chunk, "more_body": False}))
 
     async def json(self, status: int, body: bytes, headers: Headers | None = None) -> None:
         length = (b"content-length", b"%d" % len(body))
-        await taken(self.start(status, [*(headers or [(b"content-type", b"application/json")]), length]))
+        await self._taken(self.start(status, [*(headers or [(b"content-type", b"application/json")]), length]))
         await self.end(body)
+
+    def waited_since(self, then: float) -> None:
+        """For the client to read, from then (seconds of `time.monotonic`) until now; `waited` is the last such time."""
+        first, last = self.waited
+        self.waited = (first if then - last < NEAR_S else then, time.monotonic())
+
+    async def _taken(self, sending: "Awaitable[None]") -> None:
+        began = time.monotonic()
+        try:
+            await taken(sending)
+        finally:
+            self.waited_since(began)
 
     async def error(self, err: SluiceError) -> None:
         """The whole answer, or in mid-stream its last event. A client that does not read it misses it."""

@@ -7,6 +7,7 @@ A stream has one writer, whoever has something to say in it, and each write is w
 """
 
 import asyncio
+import time
 from collections.abc import Coroutine, Generator, Iterator
 from functools import partial
 from typing import Any
@@ -81,6 +82,7 @@ class SseWriter:
     async def flushed(self) -> None:
         """Raises what the connection raised, if it did, and ClientGone if the client takes nothing for STALL_S."""
         if self._slow is not None:
+            began = time.monotonic()
             try:
                 async with asyncio.timeout(stall.STALL_S) as self._patience:
                     await self._slow
@@ -88,6 +90,7 @@ class SseWriter:
                 raise ClientGone from exc
             finally:
                 self._patience = None
+                self.reply.waited_since(began)
         if self._broken is not None:
             raise self._broken
 

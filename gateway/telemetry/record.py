@@ -88,7 +88,7 @@ class RequestRecord:
     """`marks`: (stage, when it began); each ends where the next begins, the last with the request. `span_id` is the server span's,
     `sampled` what was decided at the start. `error` is a code of the error table's. `guard`: what the guard did to it, or the
     level it is under; `guard_refused`: that it was refused for it. `body` is the admitted one, for the parameters that a span
-    tells; `decode` turns tokens of its model into text.
+    tells; `decode` turns tokens of its model into text. `waited`: when the client was waited for last, to read what it is sent.
     """
 
     request_id: str
@@ -116,6 +116,7 @@ class RequestRecord:
     error: str = ""
     outcome: Outcome = Outcome.OK
     ended: float = 0.0
+    waited: tuple[float, float] = (0.0, 0.0)
     _totals: Totals | None = None
 
     def mark(self, stage: str) -> None:

@@ -2,7 +2,8 @@
 
 Under the server span, in this order: the door's stages `auth`, `limits` (requests), `receive`, `validate`, `guard`, `limits`
 (tokens), `admission`; `render`, template and tokenizer; for every attempt `parked`, while there was no engine to choose, `route`,
-which one and why, and `engine`, with `queue`, `prefill` and `decode` under it; `finish`, from the last token to the last byte.
+which one and why, and `engine`, with `queue`, `prefill` and `decode` under it; `finish`, after the last token, and `send`, if the
+client was waited for, to the last byte.
 A request that fails ends in the stage in which it was.
 """
 
@@ -13,10 +14,12 @@ from typing import Any, Final
 
 from gateway.telemetry.record import Leg, Outcome, RequestRecord
 
-WAITING: Final = frozenset({"receive", "admission", "parked", "engine"})
+WAITING: Final = frozenset({"receive", "admission", "parked", "engine", "send"})
 """Stages in which the gateway waits for others; the rest is time of its own."""
 NO_WAIT_S: Final = 0.001
 """Between the wish for an engine and the choice among those that are there: no parking."""
+SLOW_S: Final = 0.02
+"""Less than that no client is waited for: it may be the gateway itself that waited, for its turn on a busy core."""
 ENGINELESS: Final = frozenset({"engine_unavailable", "engine_lost"})
 
 
@@ -53,7 +56,12 @@ def waterfall(record: RequestRecord) -> Node:
         finish = min(max(leg.ended or leg.sent for leg in record.legs), record.ended)
         if record.legs[-1].end in ("lost", "unsent"):
             finish = _parked_until(record, finish, children)
-    children.append(Node("finish", min(finish, record.ended), record.ended))
+    finish = min(finish, record.ended)
+    begin, end = record.waited
+    sent = max(finish, begin) if end - max(finish, begin) >= SLOW_S else record.ended
+    children.append(Node("finish", finish, sent))
+    if sent < record.ended:
+        children.append(Node("send", sent, record.ended))
     return Node(
         f"{record.method} {record.path}", record.begun, record.ended, children=tuple(children), events=_events(record)
     )

@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { duration, words } from "./format.js";
 
-const KINDS = { engine: "engine", queue: "wait", admission: "wait", parked: "wait", receive: "wait", prefill: "prefill", decode: "decode" };
+const KINDS = { engine: "engine", queue: "wait", admission: "wait", parked: "wait", receive: "wait", send: "wait", prefill: "prefill", decode: "decode" };
 
 export function waterfall(trace) {
   const whole = Math.max(trace.tree.end, 1e-9);

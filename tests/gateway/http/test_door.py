@@ -1,5 +1,6 @@
 """What the door writes down of a request that it never lets in."""
 
+import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -133,3 +134,19 @@ async def test_a_guard_that_fails_at_a_requests_end_hides_it_from_nobody(
     status, record = await place.ask(logprobs=True, seed=1)
     assert (status, record.error) == (400, "logprobs_with_constraint")
     assert told == ["LogprobsWithConstraint"]
+
+
+async def test_how_long_the_client_was_waited_for_is_written_down() -> None:
+    place = Place(backends={})
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def slow(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(0.02)
+
+    await place.door({"type": "http", "method": "GET", "path": "/v1/models", "headers": []}, receive, slow)
+    place.leaks.close()
+    (record,) = place.records
+    assert record.begun < record.waited[0] < record.waited[1] - 0.019 < record.ended

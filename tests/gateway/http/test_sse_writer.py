@@ -1,6 +1,7 @@
 """Writing from plain function calls: nothing lost, nothing out of order, and a slow client blocks nobody."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -67,6 +68,22 @@ async def test_a_fast_client_is_written_to_without_a_task() -> None:
     writer.write(b"b")
     assert socket.sent == [b"a", b"b"]
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_waits_for_a_slow_client_are_written_down_as_one() -> None:
+    """Its stream's last events, and the end of the answer: from the first wait to the end of the last."""
+    began = time.monotonic()
+    reply = Reply(Socket(full={1, 2, 3}).send, "r")
+    writer = SseWriter(reply)
+    assert reply.waited == (0, 0)
+    for chunk in (b"a", b"b"):
+        writer.write(chunk)
+        await writer.flushed()
+    first = reply.waited
+    await reply.end()
+    assert began <= first[0] < first[1] < reply.waited[1] <= time.monotonic()
+    assert reply.waited[0] == first[0]
+    assert reply.waited[1] - reply.waited[0] > 0.003
 
 
 async def test_writes_to_a_slow_client_return_at_once_and_are_joined() -> None:

@@ -37,6 +37,23 @@ def test_the_gateways_own_time_is_what_it_did_not_wait() -> None:
     assert own_seconds(waterfall(record(leg()))) == pytest.approx(0.35)
 
 
+def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    tree = waterfall(record(leg(), waited=(102.92, 162.91), ended=162.92))
+    assert list(shape(tree).items())[-2:] == [("finish", (102.9, 102.92)), ("send", (102.92, 162.92))]
+    assert own_seconds(tree) == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("waited", [(101.5, 102.0), (102.94, 102.9402)])
+def test_a_wait_for_the_client_that_was_over_or_short_is_no_stage(waited: tuple[float, float]) -> None:
+    """It is within the engine's time, or nothing that anybody would ask about."""
+    tree = waterfall(record(leg(), waited=waited, ended=102.9402))
+    assert [child.name for child in tree.children][-2:] == ["engine", "finish"]
+
+
+def test_one_that_was_reading_slowly_before_the_last_token_is_waited_for_from_then_on() -> None:
+    assert own_seconds(waterfall(record(leg(), waited=(101.5, 162.9), ended=162.9))) == pytest.approx(0.3)
+
+
 def test_a_request_that_was_refused_ends_where_it_was() -> None:
     assert shape(waterfall(record()))["finish"] == (100.9, 101.0)
 
