@@ -29,6 +29,14 @@ REQUEST: Final[Mapping[str, str]] = {
     "max_output_tokens": "gen_ai.request.max_tokens",
     "stream": "gen_ai.request.stream",
 }
+DOUBLES: Final = frozenset({"temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty"})
+"""By the conventions, whatever a client writes: a backend may refuse an attribute whose type changes."""
+ANSWER_IDS: Final[Mapping[str, str]] = {
+    "/v1/chat/completions": "chatcmpl-",
+    "/v1/completions": "cmpl-",
+    "/v1/messages": "chatcmpl-",
+}
+"""What stands before a request's id in its answer's. The Responses route draws one of its own, which nobody here knows."""
 OUTPUT: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
 
@@ -63,17 +71,17 @@ def genai_attributes(record: RequestRecord) -> dict[str, Any]:
     }
     for name, attribute in REQUEST.items():
         if isinstance(value := body.get(name), bool | int | float):
-            told[attribute] = value
+            told[attribute] = float(value) if name in DOUBLES else value
     if isinstance(n := body.get("n"), int) and n != 1:
         told["gen_ai.request.choice.count"] = n
-    kind = (body.get("response_format") or {}).get("type")
-    if kind in OUTPUT:
+    if (kind := _kind(body)) in OUTPUT:
         told["gen_ai.output.type"] = OUTPUT[kind]
     if not record.legs:
         return told
     totals = record.totals
+    if record.path in ANSWER_IDS:
+        told["gen_ai.response.id"] = ANSWER_IDS[record.path] + record.request_id
     told |= {
-        "gen_ai.response.id": record.request_id,
         "gen_ai.response.model": record.model,
         "gen_ai.response.finish_reasons": _finish_reasons(record),
         "gen_ai.usage.input_tokens": totals.prompt_tokens,
@@ -101,6 +109,14 @@ def content_attributes(record: RequestRecord) -> dict[str, Any]:
     if stop := stop_sequences(record.body):
         told["gen_ai.request.stop_sequences"] = stop
     return told
+
+
+def _kind(body: Mapping[str, Any]) -> str:
+    """Of the answer that is wanted, where each route asks for it; empty if none is."""
+    asked = body.get("response_format")
+    for name in ("text", "output_config"):
+        asked = asked or (body.get(name) or {}).get("format")
+    return str((asked or {}).get("type", ""))
 
 
 def _finish_reasons(record: RequestRecord) -> tuple[str, ...]:

@@ -63,6 +63,28 @@ def test_every_attribute_is_of_the_conventions_or_ours() -> None:
     assert {name for name in names if not name.startswith("sluice.")} <= conventional()
 
 
+def test_numbers_are_of_the_conventions_types_however_a_client_writes_them() -> None:
+    """A backend that has seen one as a double may refuse it as an integer."""
+    told = genai_attributes(asked(CHAT | {"temperature": 0, "top_p": 1, "top_k": 40, "seed": 7}))
+    doubles = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty")
+    assert {type(told[f"gen_ai.request.{name}"]) for name in doubles} == {float}
+    assert {type(told[f"gen_ai.request.{name}"]) for name in ("seed", "max_tokens", "choice.count")} == {int}
+    assert told["gen_ai.request.stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"response_format": {"type": "json_schema"}}),
+        ("/v1/responses", {"text": {"format": {"type": "json_schema"}}}),
+        ("/v1/messages", {"output_config": {"format": {"type": "json_schema"}}}),
+    ],
+)
+def test_every_route_has_its_own_word_for_the_kind_of_answer(path: str, body: dict[str, Any]) -> None:
+    assert genai_attributes(asked(body, path=path))["gen_ai.output.type"] == "json"
+    assert "gen_ai.output.type" not in genai_attributes(asked({}, path=path))
+
+
 def test_a_request_over_tls_says_so() -> None:
     assert http_attributes(record(scheme="https"))["url.scheme"] == "https"
 

@@ -182,6 +182,29 @@ async def test_its_attributes_follow_the_conventions(
     assert receivers[0].inbox.headers[-1]["x-receiver"] == "secret of the receiver"
 
 
+@pytest.mark.parametrize(
+    ("number", "path", "body"),
+    [
+        (17, CHAT, BODY),
+        (18, "/v1/completions", {"model": SPEC.name, "prompt": "Hello", "max_tokens": 5}),
+        (19, "/v1/messages", BODY),
+        (20, "/v1/responses", {"model": SPEC.name, "input": "Hello", "max_output_tokens": 5}),
+    ],
+)
+async def test_the_answer_has_the_id_that_its_client_was_told(
+    front: Front, receivers: tuple[GrpcReceiver, HttpReceiver], number: int, path: str, body: dict[str, Any]
+) -> None:
+    """The Responses route draws one of its own, and none is told then."""
+    trace, headers = traceparent(number, sampled=True)
+    going = asyncio.create_task(front.http.post(path, json=body, headers=headers))
+    await served(front)
+    reply = await going
+    told = (await arrived(front, receivers[0].inbox, trace))[f"POST {path}"].attributes
+    drawn = path == "/v1/responses"
+    assert told.get("gen_ai.response.id") == (None if drawn else reply.json()["id"])
+    assert drawn == (reply.headers["x-request-id"] not in reply.json()["id"])
+
+
 @pytest.mark.parametrize("form", BODIES)
 async def test_the_engine_is_told_of_the_trace(front: Front, form: str) -> None:
     trace, headers = traceparent(32, sampled=True)
