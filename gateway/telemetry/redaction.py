@@ -11,7 +11,7 @@ from typing import Any, Final
 EMAIL: Final = re.compile(r"(?<![\w.!#$%&'*+/=?^`{|}~-])[\w.!#$%&'*+/=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
 NAMED: Final = r"(?:[_-]key|api[_-]?key|secret|token|passw(?:or)?d|passphrase|credential)"
 KEY: Final = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
     r"|(?<![\w-])(?=[\w-]++\.[\w-]{8,}+(?:\.|\Z))[\w-]*?\beyJ[\w-]{8,}+\.[\w-]++(?:\.[\w-]*+)?"
     r"|\b(?:sk|pk|rk)[-_][\w-]{16,}"
     r"|\b(?:gh[opsru]_|github_pat_|xox[abprs]-|glpat-|hf_|AKIA|ASIA|AIza|ya29\.)[\w./+-]{12,}"
@@ -55,7 +55,7 @@ def redacted_start(text: str, most: int) -> str:
 
 def redacted_leaves(value: Any) -> Any:
     """A JSON-like value whose texts and numbers are redacted one by one, before anything has escaped them; all that an object
-    keeps under the name of a secret is one.
+    keeps under the name of a secret is one, but for whether there is any.
     """
     match value:
         case str():
@@ -75,7 +75,7 @@ def redacted_leaves(value: Any) -> Any:
 
 
 def _is_secret(name: str, item: Any) -> bool:
-    return isinstance(item, str) and ENDS_AS_NAMED.search(name) is not None
+    return item is not None and not isinstance(item, bool) and ENDS_AS_NAMED.search(name) is not None
 
 
 def _without_cards(found: re.Match[str]) -> str:

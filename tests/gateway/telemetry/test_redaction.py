@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from gateway.telemetry.redaction import MARGIN, luhn, redacted, redacted_leaves, redacted_start
 
 
+PGP = "PGP PRIVATE KEY BLOCK"
+
+
 @pytest.mark.parametrize(
     ("text", "left"),
     [
@@ -43,6 +46,7 @@ from gateway.telemetry.redaction import MARGIN, luhn, redacted, redacted_leaves,
         ("Authorization: Basic dXNlcjpwYXNzd29yZA==", "Authorization: Basic [key]"),
         ("postgres://app:hunter22@db/main", "postgres://[key]@db/main"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\nend", "[key]\nend"),
+        (f"-----BEGIN {PGP}-----\nVersion: 1\n\nlQOYBF\n-----END {PGP}-----\nend", "[key]\nend"),
     ],
 )
 def test_what_is_private_is_taken_out(text: str, left: str) -> None:
@@ -107,6 +111,16 @@ def test_a_card_in_any_part_of_a_structure_is_taken_out(value: object) -> None:
 def test_numbers_and_named_secrets_of_a_structure_are_redacted() -> None:
     value = {"card": 4111111111111111, "n": 5, "on": True, "api_key": "abc", "max_tokens": 100_000, "none": None}
     assert redacted_leaves(value) == value | {"card": "[card]", "api_key": "[key]"}
+
+
+@pytest.mark.parametrize("secret", [12345678, 0.5, ["abcdefgh1234"], {"value": "abc"}, [[7]]])
+def test_what_a_secrets_name_is_given_to_goes_whatever_it_is(secret: object) -> None:
+    assert redacted_leaves({"a": [{"password": secret}]}) == {"a": [{"password": "[key]"}]}
+
+
+@pytest.mark.parametrize("empty", [None, True, False])
+def test_whether_there_is_a_secret_is_none(empty: object) -> None:
+    assert redacted_leaves({"password": empty}) == {"password": empty}
 
 
 @pytest.mark.parametrize(
