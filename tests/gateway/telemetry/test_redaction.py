@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from gateway.telemetry.redaction import MARGIN, luhn, redacted, redacted_leaves, redacted_start
 
-
 PGP = "PGP PRIVATE KEY BLOCK"
 
 
