@@ -22,6 +22,7 @@ from gateway.guard.leak_budgets import Denied, LeakBudgets
 from gateway.guard.leaks import Shape
 from gateway.guard.redis_store import RedisStore
 from gateway.guard.response import Rules
+from gateway.guard.slots import Slot
 from gateway.guard.store import GuardStore, GuardStoreUnavailable
 from gateway.guard.throttle import Throttle
 from gateway.guard.verdict import Change, Level
@@ -46,7 +47,8 @@ class GuardFront:
     """`record` takes audit events. Nothing is opened before `open`."""
 
     def __init__(self, config: Config, salt: Callable[[str], str], registry: CollectorRegistry, record: Record) -> None:
-        self._settings = config.gateway.guard
+        self._settings, self._folder = config.gateway.guard, config.state_dir
+        self._slot: Slot | None = None
         self._record = record
         self._store = _store(config)
         accounts = Accounts(self._settings.links)
@@ -73,7 +75,8 @@ class GuardFront:
 
     async def open(self) -> None:
         if not self._settings.unsafe_open_surface:
-            await asyncio.to_thread(self._guard.open)
+            self._slot = Slot(self._folder)
+            await asyncio.to_thread(self._guard.open, self._slot.name)
 
     async def run(self) -> None:
         """Never returns: keeps what is told about leaks fresh."""
@@ -88,6 +91,8 @@ class GuardFront:
         await asyncio.to_thread(self._guard.close)
         await asyncio.to_thread(self._leaks.close)
         await asyncio.to_thread(self._store.close)
+        if self._slot is not None:
+            self._slot.close()
 
     def know(self, shape: Shape) -> None:
         self._leaks.know(shape)

@@ -46,9 +46,10 @@ class Guard:
         on_change: Callable[[Change], None],
         capacity: int,
         clock: Callable[[], float] = time.time,
+        slot: str | None = None,
     ) -> None:
         self._detector, self._on_change, self._clock = detector, on_change, clock
-        self._sharing = Sharing(store, detector, secrets.token_hex(6))
+        self._sharing = Sharing(store, detector, secrets.token_hex(6), slot)
         self._queue: deque[Observation] = deque()
         self._capacity = capacity
         self._verdicts: dict[str, Verdict] = {}
@@ -66,8 +67,9 @@ class Guard:
             return "guard: its thread has ended, nothing is looked at any more"
         return self._away
 
-    def open(self) -> None:
-        """Standings of earlier days are read before the first request is."""
+    def open(self, slot: str | None = None) -> None:
+        """Standings of earlier days are read before the first request is. `slot`: see Sharing."""
+        self._sharing.slot = slot or self._sharing.slot
         self._sync(first=True)
         self._thread.start()
 
@@ -185,21 +187,26 @@ class Guard:
 
     def _sync(self, *, first: bool = False) -> None:
         try:
-            self._write(first)
-            incoming = self._sharing.read()
-            for at in range(0, max(1, len(incoming)), ROWS):
-                with self._turn():
-                    for key in self._sharing.take(incoming[at : at + ROWS], self._clock()):
-                        self._verdicts[key] = self._detector.verdict(key)
+            if not self._sharing.begun:
+                self._read()
+            if not first:
+                self._write()
+                self._read()
             self._away = None
         except GuardStoreUnavailable as exc:
             if self._away is None:
                 _log.error("guard: what was seen is neither kept nor shared at the moment: %s", exc)
             self._away = f"guard: {exc}"
 
-    def _write(self, first: bool) -> None:
-        """What was read first is not written back."""
-        source = iter(()) if first else self._sharing.outgoing()
+    def _read(self) -> None:
+        incoming = self._sharing.read()
+        for at in range(0, max(1, len(incoming)), ROWS):
+            with self._turn():
+                for key in self._sharing.take(incoming[at : at + ROWS], self._clock()):
+                    self._verdicts[key] = self._detector.verdict(key)
+
+    def _write(self) -> None:
+        source = self._sharing.outgoing()
         rows: list[Row] = []
         while True:
             with self._turn():

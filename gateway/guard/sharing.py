@@ -26,11 +26,13 @@ SWEEP_S: Final = 3600.0
 
 
 class Sharing:
-    """`writer` is this gateway's name in the store, new at each start; what an earlier one wrote is another's."""
+    """`writer` is this gateway's name in the store, new at each start; what an earlier one wrote is another's. Standings are
+    written under its `slot`, which an earlier one had: they are kept for long, and whoever has read them all writes them merged.
+    """
 
-    def __init__(self, store: GuardStore, detector: Detector, writer: str) -> None:
-        self._store, self._detector, self._writer = store, detector, writer
-        self._mark = 0
+    def __init__(self, store: GuardStore, detector: Detector, writer: str, slot: str | None = None) -> None:
+        self._store, self._detector, self._writer, self.slot = store, detector, writer, slot or writer
+        self._mark: int | None = None
         self._swept = 0.0
 
     def outgoing(self) -> Iterator[Row]:
@@ -42,7 +44,7 @@ class Sharing:
             day = record.profile.day
             ledger = packed_ledger(self._detector.ledger(key))
             yield Row(DAY + key, self._writer, day, packed(record.profile))
-            yield Row(LEDGER + key, self._writer, day + KEEP_DAYS, ledger)
+            yield Row(LEDGER + key, self.slot, day + KEEP_DAYS, ledger)
         for template, group in self._detector.groups.news():
             yield Row(f"{GROUP}{template:016x}", self._writer, group.day, packed_group(group))
 
@@ -50,9 +52,15 @@ class Sharing:
         if listed := list(rows):
             self._store.write(listed)
 
+    @property
+    def begun(self) -> bool:
+        """Whether all that was there has been read once."""
+        return self._mark is not None
+
     def read(self) -> list[Row]:
-        rows, self._mark = self._store.read(self._mark)
-        return [row for row in rows if row.writer != self._writer]
+        own = {self._writer, self.slot} if self.begun else {self._writer}
+        rows, self._mark = self._store.read(self._mark or 0)
+        return [row for row in rows if row.writer not in own]
 
     def take(self, rows: Iterable[Row], now: float) -> list[str]:
         """The keys about which another gateway knew more."""
