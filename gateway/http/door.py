@@ -133,7 +133,7 @@ class Door:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http" and scope["path"] in PROBES:
-            await Reply(send, uuid.uuid4().hex).json(*self.health.answer(scope["path"]))
+            await Reply(send, uuid.uuid4().hex).json(*self.health.answer(scope["path"], public=True))
         elif scope["type"] == "http":
             await self._request(scope, receive, send)
         else:

@@ -15,9 +15,13 @@ class Health:
     fatal: Callable[[], list[str]]
     warnings: Callable[[], list[str]] = list
 
-    def answer(self, path: str) -> tuple[int, bytes]:
-        """Status and JSON body of /livez or /readyz."""
-        reasons = self.fatal() if path == "/livez" else self.fatal() + self.problems()
-        status = "ok" if not reasons else "unavailable"
-        body = {"status": status, "reasons": reasons} | ({"warnings": self.warnings()} if path == "/readyz" else {})
+    def answer(self, path: str, *, public: bool = False) -> tuple[int, bytes]:
+        """Status and JSON body of /livez or /readyz. What failed may name hosts and folders: to the `public` only that it did."""
+        fatal = self.fatal()
+        if fatal and public:
+            fatal = ["this gateway has failed"]
+        reasons = fatal if path == "/livez" else fatal + self.problems()
+        body: dict[str, object] = {"status": "ok" if not reasons else "unavailable", "reasons": reasons}
+        if path == "/readyz" and not public:
+            body["warnings"] = self.warnings()
         return (503 if reasons else 200), json.dumps(body).encode()

@@ -61,8 +61,9 @@ class WindowMemory(Storage, SlidingWindowCounterSupport):
         """(window, count in the one before, count in it)"""
         window = int(now // expiry)
         _, seen, previous, current = self._counts.get(key, (expiry, window, 0, 0))
-        if seen == window:
-            return window, previous, current
+        # A clock that was set back over a boundary does not open the window before it again.
+        if seen in (window, window + 1):
+            return seen, previous, current
         return window, current if seen == window - 1 else 0, 0
 
     def _sweep(self, now: float) -> None:

@@ -140,6 +140,20 @@ async def test_counting_starts_no_threads():
     assert threading.active_count() == before
 
 
+async def test_a_clock_that_is_set_back_over_a_boundary_gives_nobody_a_fresh_window():
+    now = NOON + 0.3
+    windows = LocalWindows(clock=lambda: now)
+
+    async def passed() -> int:
+        return sum([isinstance(await windows.enter(ADA, per("key", "10/minute")), Passed) for _ in range(20)])
+
+    first = await passed()
+    now -= 0.5
+    assert await passed() == 0
+    now += 0.5
+    assert (first, await passed()) == (10, 0)
+
+
 def test_counters_that_are_over_are_forgotten():
     now = NOON
     memory = WindowMemory(clock=lambda: now)
