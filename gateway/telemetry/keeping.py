@@ -17,6 +17,13 @@ class Kept(StrEnum):
     SAMPLED = "sampled"
 
 
+class Lost(StrEnum):
+    """Why a span of a kept trace never arrived: there was no room for it to wait, or the receiver did not take it."""
+
+    QUEUE = "queue"
+    RECEIVER = "receiver"
+
+
 def sampled(trace_id: str, parent: Parent | None, settings: Traces) -> bool:
     """What is decided at the start, and told to engines."""
     if parent is not None and settings.parent_based:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from gateway.config import Config
 from gateway.telemetry.engine_metrics import EngineMetrics, PoolReading
-from gateway.telemetry.keeping import Kept
+from gateway.telemetry.keeping import Kept, Lost
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.record import RequestRecord
 from gateway.telemetry.recorder import Recorder
@@ -23,12 +23,16 @@ class Telemetry:
         self._requests = RequestMetrics(self.metrics.registry, models, config.tiers)
         self.steps = StepMetrics(self.metrics.registry)
         self._tracing: Tracing | None = None
+        lost = dict.fromkeys(Lost, 0)
         if settings.traces.endpoint is not None:
             from gateway.telemetry.otlp import batches_to
 
-            self._tracing = Tracing(settings.traces, settings.service_name, gateway_id, batches_to(settings.traces))
+            batches = batches_to(settings.traces)
+            lost = batches.lost
+            self._tracing = Tracing(settings.traces, settings.service_name, gateway_id, batches)
         kept = dict.fromkeys(Kept, 0) if self._tracing is None else self._tracing.counts
         self.metrics.counts("sluice_traces", "Traces kept, by the reason.", "reason", kept)
+        self.metrics.counts("sluice_spans_lost", "Spans of these that never arrived, by the reason.", "reason", lost)
         self._lines: LineFile | None = None
         if settings.request_log != "off":
             path = config.state_dir / "logs" / "requests.jsonl"
