@@ -25,7 +25,7 @@ from gateway.limits.policy import Subject
 @dataclass
 class ManagementApp:
     """`own`: the URL that is this gateway's for all of its life, though it may answer at one that it has taken over, too;
-    `gateways`: those of all, empty where nobody knows them.
+    `gateways`: those of all that are to stay, empty where nobody knows them.
     """
 
     health: Health
@@ -75,7 +75,8 @@ class ManagementApp:
         if path == "/metrics":
             return await self._metrics(scope, reply)
         if path == "/targets":
-            return await reply.json(200, _targets(await asyncio.to_thread(self.gateways) or [self.own()]))
+            known = await asyncio.to_thread(self.gateways)
+            return await reply.json(200, _targets(known if self.own() in known else [*known, self.own()]))
         if path == "/status":
             return await reply.json(200, json.dumps(self.status()).encode())
         if path == "/guard" or path.startswith("/guard/"):

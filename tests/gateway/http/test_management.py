@@ -104,9 +104,12 @@ async def test_figures_are_told_under_the_name_of_their_own_gateway_alone() -> N
         assert (await http.get("/metrics")).status_code == 200, "to people, whoever answers will do"
 
 
-async def test_where_nobody_keeps_a_list_of_gateways_there_is_one() -> None:
-    async with scraped("http://127.0.0.1:40001") as http:
-        assert [one["targets"] for one in (await http.get("/targets")).json()] == [["127.0.0.1:40001"]]
+@pytest.mark.parametrize("others", [[], ["http://127.0.0.1:40002"]])
+async def test_a_gateway_tells_of_itself_where_no_list_does(others: list[str]) -> None:
+    """Nobody keeps one, or it is on its way out, and its last streams count too."""
+    async with scraped("http://127.0.0.1:40001", *others) as http:
+        told = [one["targets"][0] for one in (await http.get("/targets")).json()]
+    assert told == [*(url.removeprefix("http://") for url in others), "127.0.0.1:40001"]
 
 
 async def test_elsewhere_any_name_will_do_and_a_key_is_asked_for() -> None:
