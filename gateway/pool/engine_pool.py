@@ -91,12 +91,15 @@ class EnginePool:
             self._chore(self.abort([request_id]))
             raise
 
-    async def abort(self, request_ids: Iterable[str]) -> None:
+    async def abort(self, request_ids: Iterable[str], *, ended: bool = False) -> None:
+        """`ended`: the layers above have found the end of the answer, a stop string, in what they have."""
         by_channel: dict[EngineChannel, list[bytes]] = {}
         for request_id in request_ids:
             flight = self._flights.get(self._names.get(request_id, request_id))
             if flight is not None:
                 self._withdraw(flight.rival)
+                if ended:
+                    self._succeed(flight, "stop", time.monotonic())
                 channel = self._forget(flight)
                 if channel is not None:
                     by_channel.setdefault(channel, []).append(flight.wire_id.encode())
@@ -228,7 +231,7 @@ class EnginePool:
                 continue
             if flight.tokens and (last := self._codec.full(flight.request, flight.tokens)) is not None:
                 self._outbox.put_nowait(last)
-                self._finish(flight, "length")
+                self._finish(flight, "length", now)
                 continue
             error = self.failover.end(flight, now, planned=planned)
             if error is None:
@@ -276,8 +279,7 @@ class EnginePool:
             if not self._journal(flight, output, mine, now):
                 continue
             if output.finish_reason is not None:
-                flight.end_leg(str(output.finish_reason), now, batch.timestamp)
-                self._finish(flight, str(output.finish_reason))
+                self._finish(flight, str(output.finish_reason), now, batch.timestamp)
         took = channel.pace.step(now, busy=channel.requests > 0)
         if going_on and took is not None:
             self.on_step(took, going_on)
@@ -328,9 +330,13 @@ class EnginePool:
         if (flight := self._flights.get(request_id)) is not None:
             self._end(flight, lost())
 
-    def _finish(self, flight: Flight, reason: str) -> None:
+    def _succeed(self, flight: Flight, reason: str, now: float, last: float | None = None) -> None:
+        flight.end_leg(reason, now, last)
         self.failover.succeeded()
         self._chooser.ended(flight)
+
+    def _finish(self, flight: Flight, reason: str, now: float, last: float | None = None) -> None:
+        self._succeed(flight, reason, now, last)
         self.on_finish(flight, reason)
         self._forget(flight)
 

@@ -112,10 +112,11 @@ class PooledCore(EngineCoreClient):
         self.resources = types.SimpleNamespace(engine_dead=False)
         self.engine_ranks_managed = [0]
         self._output_processor: OutputProcessor | None = None
+        self._output_handler: asyncio.Task[None] | None = None
         self._unwritten: dict[Tap, None] = {}
 
     def attach(self, llm: AsyncLLM) -> None:
-        self._output_processor = llm.output_processor
+        self._output_processor, self._output_handler = llm.output_processor, llm.output_handler
 
     async def get_output_async(self) -> EngineCoreOutputs:
         """Called once all of the last message's text has been taken: a gateway that lags behind its engines writes each stream
@@ -154,7 +155,8 @@ class PooledCore(EngineCoreClient):
             raise
 
     async def abort_requests_async(self, request_ids: list[str]) -> None:
-        await self._pool.abort(request_ids)
+        """vLLM's output handler takes back what a stop string has ended; whoever else does, what its client has left."""
+        await self._pool.abort(request_ids, ended=asyncio.current_task() is self._output_handler)
 
     async def get_supported_tasks_async(self) -> tuple[SupportedTask, ...]:
         return self._supported_tasks

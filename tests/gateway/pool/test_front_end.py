@@ -85,6 +85,29 @@ async def test_a_client_that_leaves_in_mid_stream_frees_the_engine_too(front: Fr
     assert asyncio.get_running_loop().time() - begun < 0.2
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_an_answer_that_a_stop_string_ends_is_a_success_and_one_that_a_client_leaves_is_none(
+    front: Front, stream: bool
+) -> None:
+    """Both are taken back from the engine; only one earns retries, and tells how long answers are."""
+    path, pool = "/v1/chat/completions", front.backend.pool
+    body = BODIES[path] | {"model": SPEC.name, "stream": stream, "stop": ["zz"]}
+    budget, expected = pool.failover.hedges, pool._chooser._completion
+    budget.balance = 0.0
+    left = asyncio.create_task(front.http.post(path, json=body | {"stop": []}))
+    request_id = await spoken_to(front)
+    left.cancel()
+    await soon(lambda: request_id in front.engine.core.aborted, 5)
+    assert (budget.balance, pool._chooser._completion) == (0.0, expected)
+    stopped = asyncio.create_task(front.http.post(path, json=body))
+    request_id = await front.asked()
+    front.engine.core.say(request_id, tokens=[TOKEN] * 3)
+    assert '"finish_reason":"stop"' in (await stopped).text
+    await soon(lambda: request_id in front.engine.core.aborted, 5)
+    assert budget.balance == pytest.approx(budget.ratio)
+    assert pool._chooser._completion < expected
+
+
 @pytest.mark.parametrize("path", BODIES)
 async def test_a_stream_goes_on_with_the_next_engine(front: Front, path: str) -> None:
     body = BODIES[path] | {"model": SPEC.name, "stream": True}
@@ -175,9 +198,10 @@ async def test_a_front_end_that_failed_for_good_is_told_and_the_process_may_be_r
     front.engine.core.poison(request_id)
     assert (await asking).status_code >= 500
     await soon(lambda: front.backend.front_end.errored, 5)
-    for door in (str(front.http.base_url), front.management):
+    told = {str(front.http.base_url): "this gateway has failed", front.management: f"front end of {SPEC.name} failed"}
+    for door, reason in told.items():
         alive = await front.http.get(f"{door.rstrip('/')}/livez")
-        assert (alive.status_code, alive.json()["reasons"]) == (503, [f"front end of {SPEC.name} failed"])
+        assert (alive.status_code, alive.json()["reasons"]) == (503, [reason])
     with pytest.raises(RuntimeError, match="front end of demo failed"):
         front.app.check()
 
