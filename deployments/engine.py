@@ -13,9 +13,10 @@ import structlog
 from deployments import membership
 from deployments.autoscaling.measurements import measurements
 from deployments.quantization import Served
-from gateway.pool import leash
+from gateway.pool import leash, own_cores
 from gateway.pool.early_core import EarlyCore
 from gateway.pool.outlet import EngineOutlet
+from gateway.pool.own_cores import OwnCores
 from gateway.pool.wire import PROTOCOL, EngineCard, GatewayCard
 from gateway.telemetry import logs
 
@@ -80,6 +81,7 @@ class Engine:
             asyncio.create_task(self._serve()),
             asyncio.create_task(self._watch_gateways()),
         ]
+        self._binding = asyncio.create_task(self._keep_to_cores(early))
 
     async def _serve(self) -> None:
         """A replica without its core is worth nothing: it leaves at once, and Serve starts another."""
@@ -90,6 +92,19 @@ class Engine:
         except BaseException as exc:
             log.exception("engine_core_lost", engine=self._id, error=type(exc).__name__)
             os._exit(1)
+
+    async def _keep_to_cores(self, early: EarlyCore | None) -> None:
+        """A CPU engine's, once it is warm: loading may use all there is."""
+        settings = self._options.served.model.engine
+        if early is None or early.pid is None or not settings.own_cores:
+            return
+        self._cores = OwnCores(settings.threads, own_cores.here())
+        while self._cores.possible:
+            if (cpus := self._cores.claim()) is not None:
+                own_cores.bind(early.pid, cpus)
+                log.info("engine_core_bound", engine=self._id, cpus=sorted(cpus))
+                return
+            await asyncio.sleep(own_cores.RETRY_S)
 
     async def _watch_gateways(self) -> None:
         def on_change(cards: list[GatewayCard]) -> None:
@@ -144,7 +159,7 @@ class Engine:
                 await self._outlet.drained()
         except TimeoutError:
             log.warning("drain_limit_reached", engine=self._id, cut=self._outlet.in_flight)
-        for task in self._tasks:
+        for task in (*self._tasks, self._binding):
             task.cancel()
         self._outlet.close()
         self._core.close()

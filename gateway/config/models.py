@@ -32,6 +32,10 @@ class EngineSettings(Strict):
     enforce_eager: bool = False
     tensor_parallel: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1, description="OpenMP threads of a CPU engine")
+    own_cores: bool = Field(
+        default=True,
+        description="a CPU engine keeps to as many processor cores as it has threads, if the node has them to spare",
+    )
     log_stats: bool = Field(
         default=False, description="vLLM's own statistics; on in any case while traces are exported"
     )
