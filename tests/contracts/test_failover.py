@@ -142,6 +142,7 @@ class Engines:
         self.peer, self.pool = peer, pool
         self.running: dict[str, tuple[asyncio.subprocess.Process, wire.EngineCard]] = {}
         self.number = 0
+        self._started: list[asyncio.subprocess.Process] = []
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self, count: int) -> None:
@@ -158,6 +159,7 @@ class Engines:
             sys.executable, str(HOST), name, self.peer.keys.public.decode(), "--log-stats",
             stdout=asyncio.subprocess.PIPE, stderr=errors, env=env, cwd=ROOT, limit=1 << 20,
         )  # fmt: skip
+        self._started.append(process)
         self._watches.append(asyncio.create_task(self._tell_of_its_end(name, process, errors)))
         assert process.stdout is not None
         async with asyncio.timeout(120):
@@ -187,8 +189,12 @@ class Engines:
         await process.wait()
 
     async def close(self) -> None:
+        """Those too that a test that failed was still starting."""
         for name in list(self.running):
             await self.kill(name)
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
         await asyncio.gather(*self._watches)
 
 
