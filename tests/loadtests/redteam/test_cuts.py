@@ -92,7 +92,8 @@ async def test_a_cut_that_moves_is_charged_after_the_first_few(weights: Path) ->
 async def test_seeds_give_distances_away_where_their_noise_is_known(
     weights: Path, monkeypatch: pytest.MonkeyPatch, guarded: bool
 ) -> None:
-    monkeypatch.setattr(cuts, "PAIRS", 3)
+    for name, value in {"PAIRS": 3, "SEEDS": 500, "CLOSE": 0.4}.items():
+        monkeypatch.setattr(cuts, name, value)
     found = await cuts.steal_by_seeds(Scene(Sampled(weights, guarded=guarded), weights, Mode.BARE, 1, {}))  # type: ignore[arg-type]
     assert found.figures["distances"] == 3
     assert found.success is not guarded, found.measure
