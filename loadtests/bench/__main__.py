@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m loadtests.bench", description=__doc__.partition(":")[2].strip() if __doc__ else ""
     )
     root.add_argument("--quick", action="store_true", help="a smoke run of about two minutes; its figures are rough")
+    root.add_argument(
+        "--compare", action="store_true", help="only with bare vLLM: no batching, no noisy neighbour, no traces"
+    )
     root.add_argument("--pairs", type=int, help="rounds at 64 streams (default: 5)")
     root.add_argument("--streams", type=_numbers, help="comma-separated (default: 1,16,64,128)")
     root.add_argument("--config", type=Path, default=ROOT / "configs" / "local.yaml", help="what both systems serve")
@@ -69,7 +72,9 @@ def main() -> None:
     arguments = parser().parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     begun, started = time.monotonic(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    plan = (QUICK if arguments.quick else Plan()).with_options(arguments.streams, arguments.pairs)
+    plan = (QUICK if arguments.quick else Plan()).with_options(
+        arguments.streams, arguments.pairs, compare=arguments.compare
+    )
     before, sha = machine(), commit()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
 

@@ -40,13 +40,14 @@ class Plan:
         size = {1: 64, 16: 256}.get(streams, max(512, 6 * streams))
         return max(streams, size // self.shrink)
 
-    def with_options(self, streams: tuple[int, ...] | None, pairs: int | None) -> "Plan":
-        """As a person asked for; None leaves a choice as it is."""
-        return dataclasses.replace(
+    def with_options(self, streams: tuple[int, ...] | None, pairs: int | None, *, compare: bool = False) -> "Plan":
+        """As a person asked for; None leaves a choice as it is. `compare`: with bare vLLM, and nothing else."""
+        plan = dataclasses.replace(
             self,
             streams=self.streams if streams is None else streams,
             pairs=self.pairs if pairs is None else pairs,
         )
+        return dataclasses.replace(plan, batching=False, noisy_rounds=0, tracing_pairs=0) if compare else plan
 
 
 QUICK: Final = Plan(

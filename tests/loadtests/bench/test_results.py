@@ -245,6 +245,9 @@ def test_no_engine_sees_a_prompt_twice():
 def test_options_change_a_plan_only_where_given():
     assert Plan().with_options(None, None) == Plan()
     assert Plan().with_options((64,), 9).rounds(64) == 9
+    compared = Plan().with_options(None, None, compare=True)
+    assert compared.streams == Plan().streams
+    assert not (compared.batching or compared.noisy_rounds or compared.tracing_pairs)
 
 
 def test_machine_paths_do_not_reach_the_file():
