@@ -85,6 +85,69 @@ def test_a_format_that_is_not_the_checkpoints_names_the_one_that_is(
     assert refusal(model(cuda=checkpoint(folder(tmp_path, method), fmt)), "cuda").endswith(said)
 
 
+def group(weights: str, activations: str | None = None) -> dict[str, object]:
+    def numbers(kind: str | None) -> dict[str, object] | None:
+        return None if kind is None else {"type": kind[:-1], "num_bits": int(kind[-1])}
+
+    return {"targets": ["Linear"], "weights": numbers(weights), "input_activations": numbers(activations)}
+
+
+def compressed(path: Path, *groups: dict[str, object]) -> str:
+    config = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {f"group_{number}": one for number, one in enumerate(groups)},
+    }
+    (path / "config.json").write_text(json.dumps({"quantization_config": config}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations", "fitting"),
+    [
+        ("int8", "int8", {"int8-w8a8"}),
+        ("float8", "float8", {"fp8"}),
+        ("float8", None, {"fp8"}),
+        ("int4", None, {"awq", "gptq"}),
+        ("int8", None, {"gptq"}),
+        ("int4", "int8", set()),
+        ("float4", "float4", set()),
+    ],
+)
+def test_compressed_tensors_fit_the_format_of_their_numbers_alone(
+    tmp_path: Path, weights: str, activations: str | None, fitting: set[str]
+):
+    source = compressed(tmp_path, group(weights, activations))
+    for fmt in SUPPORTED["cuda"]:
+        served = model(cuda=checkpoint(source, fmt))
+        if fmt in fitting:
+            assert resolve(served, "cuda", "f").engine_args == {}
+        else:
+            assert f"is quantized as compressed-tensors of {weights} weights" in refusal(served, "cuda")
+
+
+def test_compressed_tensors_without_kernels_here_are_refused_as_what_they_are(tmp_path: Path):
+    said = refusal(model(cpu=checkpoint(compressed(tmp_path, group("float8", "float8")), "int8-w8a8")), "cpu")
+    assert said.endswith(
+        "is quantized as compressed-tensors of float8 weights and float8 activations; say another checkpoint"
+    )
+
+
+def test_every_group_of_compressed_tensors_counts(tmp_path: Path):
+    both = compressed(tmp_path, group("int4"), group("int8"))
+    assert resolve(model(cuda=checkpoint(both, "gptq")), "cuda", "f").engine_args == {}
+    assert refusal(model(cuda=checkpoint(both, "awq")), "cuda").endswith("say gptq")
+
+
+def test_no_quantization_is_none(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"quantization_config": null}')
+    assert resolve(model(cpu=checkpoint(str(tmp_path))), "cpu", "f").engine_args == {}
+
+
+def test_a_folder_of_a_user_who_does_not_exist():
+    said = refusal(model(cpu=checkpoint("~no-such-user/model")), "cpu")
+    assert said.startswith("some.yaml: models.m.checkpoints.cpu.source: ~no-such-user/model: there is no such user")
+
+
 def test_an_embedded_checkpoint_that_does_not_exist():
     assert refusal(model(cpu=checkpoint("demo:int4")), "cpu").endswith(
         "demo:int4 is not embedded; there are demo:bf16 and demo:int8"
