@@ -17,7 +17,7 @@ from rich.text import Text
 
 from deployments import audited_config, environment, processes, withheld
 from deployments.autoscaling import record
-from deployments.preflight import alone, check_ports, check_reload, check_room, check_tls, make_token, resolve
+from deployments.preflight import check_ports, check_reload, check_room, check_tls, make_token, resolve
 from deployments.quantization import Served
 from deployments.readiness import POLL_S, Readiness
 from deployments.run_state import RunState
@@ -31,7 +31,9 @@ DELETE_GRACE_S = 30.0
 
 
 class Supervisor:
-    """One `sluice up`. `run` returns after a stop signal, when everything it started is gone."""
+    """One `sluice up`, for who is `alone`. `run` returns after a stop signal, when everything it started is gone. `console` must
+    outlast its terminal.
+    """
 
     def __init__(self, config: Config, where: Path, console: Console) -> None:
         self._config = config
@@ -48,10 +50,6 @@ class Supervisor:
 
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
         """Raises ConfigError or StartError; what had been started is stopped then too."""
-        with alone(self._config.state_dir):
-            await self._run(on_ready)
-
-    async def _run(self, on_ready: Callable[[RunState], None]) -> None:
         config = self._config
         served = resolve(config, self._where)
         check_room(config, self._where)
@@ -91,8 +89,7 @@ class Supervisor:
 
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """Plain text, or (text, style): errors of others are told, too."""
-        with contextlib.suppress(OSError):  # a terminal that is gone must not keep us from stopping
-            self._console.print(Text.assemble((f"{time.monotonic() - self._begun:6.1f} s", "dim"), "  ", *parts))
+        self._console.print(Text.assemble((f"{time.monotonic() - self._begun:6.1f} s", "dim"), "  ", *parts))
 
     async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""

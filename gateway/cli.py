@@ -120,12 +120,13 @@ def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int
 
 
 def _up(config: Config, where: Path) -> int:
+    from deployments.preflight import alone
     from deployments.run_state import RunState
     from deployments.supervisor import Supervisor
     from deployments.terminal import terminal_for_us
     from gateway.first_key import first_key, welcome
 
-    with terminal_for_us(config.state_dir / "sluice.log") as console:
+    with alone(config.state_dir), terminal_for_us(config.state_dir / "sluice.log") as console:
 
         def on_ready(running: RunState) -> None:
             welcome(console, config, running, first_key(config, time.time()))
