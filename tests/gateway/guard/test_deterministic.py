@@ -97,6 +97,7 @@ asks = st.builds(
     moved=st.sampled_from([None, "logit_bias"]),
     penalty=st.sampled_from([None, "presence_penalty"]),
     constraint=st.sampled_from([None, "seed", "response_format"]),
+    searching=st.booleans(),
     limit=st.none() | st.integers(0, 100),
 )
 
@@ -109,7 +110,7 @@ def test_nothing_takes_more_than_was_reserved(ask: Ask, sequences: int, longest:
     assert used.scalars <= reserved.scalars
     assert used.answers <= reserved.answers
     assert bool(reserved) == bool(
-        ((ask.scalars or ask.moved) and bound) or ((ask.constraint or ask.penalty) and not ask.moved)
+        ((ask.scalars or ask.moved) and bound) or ((ask.constraint or ask.penalty or ask.searching) and not ask.moved)
     )
 
 
