@@ -17,6 +17,8 @@ from gateway.plain_console import plain_console
 DEFAULT_CONFIG = Path("configs/local.yaml")
 DEFAULT_WAIT_S = {"down": 120.0, "reload": 600.0}
 MOST_DAYS = 36500
+WIDE = 10_000
+"""Columns of what is no terminal: whatever reads a pipe wants whole lines."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,18 +66,26 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--days", type=_days, help="days until it expires (default: never)")
     verbs.add_parser("list", help="list keys")
     verbs.add_parser("revoke", help="make a key worthless within two seconds").add_argument("id")
+    _config_after(verbs)
     audit = command("audit", "Check the audit trail.")
     audit.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="names the state directory")
-    audit.add_subparsers(dest="verb", required=True, metavar="VERB").add_parser(
-        "verify", help="find any changed, removed or reordered record; exit status 1 if there is one"
-    )
+    verbs = audit.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("verify", help="find any changed, removed or reordered record; exit status 1 if there is one")
+    _config_after(verbs)
     guard = command("guard", "What the guard against model extraction has found, and its undoing.")
     guard.add_argument("-c", "--config", type=Path, default=DEFAULT_CONFIG, help="the file it was started with")
     verbs = guard.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("status", help="who is flagged, and what has been given of each model")
     verbs.add_parser("explain", help="why a key is at its level").add_argument("key", metavar="KEY")
     verbs.add_parser("release", help="forget what was seen of a key").add_argument("key", metavar="KEY")
+    _config_after(verbs)
     return root
+
+
+def _config_after(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The file may be named after the verb, too."""
+    for verb in verbs.choices.values():
+        verb.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, help="the same, in this place")
 
 
 def _days(text: str) -> float:
@@ -154,6 +164,8 @@ def _keys(arguments: argparse.Namespace, config: Config, console: Console) -> in
 
     store, now = KeyStore(config.keys_file), time.time()
     if arguments.verb == "list":
+        if not console.is_terminal:
+            console.width = WIDE
         console.print(key_table(store.list(), now))
         return 0
     with AuditedKeys.open(config, store, through="cli") as keys:

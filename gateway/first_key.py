@@ -1,5 +1,6 @@
 """The key of a first start, and what is printed once Sluice is ready."""
 
+import shlex
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class ShownKey:
 
 
 class Running(Protocol):
+    config: str
     url: str
     dashboard: str
     management: list[str]
@@ -49,16 +51,18 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
     """Base URL, key, a curl line, a Python snippet and the dashboard's address."""
     model = config.models[0].name
     own_ray = config.ray.address is None
-    secret = key.plaintext if key is not None and key.plaintext else "$SLUICE_API_KEY"
-    imports, quoted = ("", f'"{secret}"') if secret[0] != "$" else ("import os\n", 'os.environ["SLUICE_API_KEY"]')
+    shown = None if key is None else key.plaintext
+    # Double quotes, since a shell leaves a variable in single ones as it is.
+    header = f"'Authorization: Bearer {shown}'" if shown else '"Authorization: Bearer $SLUICE_API_KEY"'
+    imports, quoted = ("", f'"{shown}"') if shown else ("import os\n", 'os.environ["SLUICE_API_KEY"]')
     lines = [f"base URL   {running.url}/v1"]
     if key is not None:
         again = (
             "(shown once; only its hash is kept)"
-            if key.plaintext
-            else "was shown at first start; `sluice keys create` makes another"
+            if shown
+            else f"was shown once; `sluice keys create --name NAME -c {shlex.quote(running.config)}` makes another"
         )
-        lines.append(f"API key    {key.plaintext or key.id} {again}")
+        lines.append(f"API key    {shown or key.id} {again}")
     if running.haproxy:
         lines.append(f"HAProxy    {running.haproxy}/v1")
     if running.management and config.gateway.management.console:
@@ -70,7 +74,7 @@ def welcome(console: Console, config: Config, running: Running, key: ShownKey | 
     console.print("\n".join(lines), markup=False)
     curl = f"""
 curl {running.url}/v1/chat/completions \\
-  -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \\
+  -H {header} -H 'Content-Type: application/json' \\
   -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is 17 + 25?"}}], "stream": true}}'
 
 {imports}from openai import OpenAI

@@ -9,7 +9,9 @@ from gateway.auth.keys import KeyRecord
 
 
 def key_table(records: Iterable[KeyRecord], now: float) -> Table:
-    table = Table("id", "name", "tenant", "tier", "scopes", "created", "state", box=None)
+    table = Table(box=None)
+    for head in ("id", "name", "tenant", "tier", "scopes", "created (UTC)", "state (UTC)"):
+        table.add_column(head, overflow="fold")
     for key in records:
         scopes = " ".join(sorted(key.scopes))
         table.add_row(key.id, key.name, key.tenant, key.tier, scopes, _day(key.created), _state(key, now))

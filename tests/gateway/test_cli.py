@@ -1,11 +1,15 @@
 """What the command prints of names that an operator may give, and what it refuses."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from gateway import cli
+from gateway.auth.keys import KeyRecord
+from gateway.key_table import key_table
+from gateway.plain_console import plain_console
 
 
 @pytest.fixture
@@ -65,3 +69,31 @@ def test_a_key_of_old_that_ends_beyond_all_dates_can_be_listed_and_revoked(keys,
     code, said = keys("list")
     assert (code, "until beyond all dates" in said) == (0, True)
     assert keys("revoke", entry["id"])[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["keys create --name a", "keys list", "keys revoke ID", "audit verify", "guard explain KEY"]
+)
+def test_the_file_may_be_named_before_and_after_the_verb(words: str) -> None:
+    command, *verb = words.split()
+    for arguments in ([command, "-c", "f.yaml", *verb], [command, *verb, "-c", "f.yaml"]):
+        assert cli.parser().parse_args(arguments).config == Path("f.yaml")
+    assert cli.parser().parse_args([command, *verb]).config == cli.DEFAULT_CONFIG
+
+
+def test_keys_in_a_pipe_are_told_whole_one_to_a_line(keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name, tenant = "continuous integration of everything", "acme-production-in-the-north"
+    keys("create", "--name", name, "--tenant", tenant, "--scope", "inference", "--scope", "metrics", "--days", "1")
+    head, row = keys("list")[1].splitlines()
+    assert head.count("(UTC)") == 2
+    assert all(part in row for part in (name, tenant, "inference metrics", "until "))
+
+
+def test_keys_on_a_narrow_terminal_lose_nothing() -> None:
+    record = KeyRecord("abcdefgh", "n", "acme-production-in-the-north", "standard", frozenset(("inference",)), 0.0)
+    page = io.StringIO()
+    console = plain_console(page)
+    console.width = 50
+    console.print(key_table([record], 1.0))
+    assert "…" not in page.getvalue()
