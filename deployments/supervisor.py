@@ -28,6 +28,8 @@ from gateway.errors import OperatorError
 
 STOP_GRACE_S = 5.0
 DELETE_GRACE_S = 30.0
+SIGNALS_S = 0.05
+"""Within this the loop has heard of a stop that came while it could not listen, and Ray is not started at all."""
 
 
 class Supervisor:
@@ -51,13 +53,13 @@ class Supervisor:
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
         """Raises ConfigError or StartError; what had been started is stopped then too."""
         config = self._config
+        self._take_signals()
         served = resolve(config, self._where)
         check_room(config, self._where)
         check_tls(config, self._where)
         check_ports(config, self._where)
         make_token(config.ray_token_file)
         os.environ.update(environment.ray(config))
-        self._take_signals()
         try:
             self._state.write(config.state_dir)
             starting = asyncio.create_task(self._start(served))
@@ -81,7 +83,10 @@ class Supervisor:
     def _take_signals(self) -> None:
         """Called again once Ray is up: its core puts a SIGTERM handler of its own over ours, which ends the process at once."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        hangup = (
+            (signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else ()
+        )  # nohup ignores it for us
+        for number in (signal.SIGINT, signal.SIGTERM, *hangup):
             loop.remove_signal_handler(number)
             loop.add_signal_handler(number, self._stop.set)
         loop.remove_signal_handler(signal.SIGUSR1)
@@ -97,6 +102,7 @@ class Supervisor:
         return await asyncio.shield(self._step)
 
     async def _start(self, served: list[Served]) -> RunState:
+        await asyncio.sleep(SIGNALS_S)
         for one in served:
             kind = f": {one.checkpoint.source} as {one.checkpoint.format} on {one.accelerator}"
             self._say("model ", (one.model.name, "bold"), kind)
@@ -239,11 +245,12 @@ class Supervisor:
         """Serve first, so that gateways and engines drain; then Ray; then whatever is left below this process."""
         import ray
         from ray import serve
+        from ray.serve.exceptions import RayServeException
 
         self._say("stopping")
         below = processes.descendants()
         if ray.is_initialized():
-            with contextlib.suppress(ray.exceptions.RayError):
+            with contextlib.suppress(ray.exceptions.RayError, RayServeException):  # the latter: there is no Serve yet
                 self._delete_application(serve)
                 if self._config.ray.address is None:
                     serve.shutdown()

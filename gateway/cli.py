@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from gateway.plain_console import plain_console
 DEFAULT_CONFIG = Path("configs/local.yaml")
 DEFAULT_WAIT_S = {"down": 120.0, "reload": 600.0}
 MOST_DAYS = 36500
+INTERRUPTED = 128 + signal.SIGINT
 WIDE = 10_000
 """Columns of what is no terminal: whatever reads a pipe wants whole lines."""
 
@@ -104,6 +106,8 @@ def main() -> None:
     except SluiceError as err:
         plain_console(stderr=True).print(f"sluice: {err}", style="red")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int:
