@@ -12,6 +12,7 @@ from pathlib import Path
 from deployments import quantization
 from deployments.quantization import Served
 from deployments.run_state import RunState
+from gateway.auth.store import KeyStore
 from gateway.config import Config
 from gateway.config.models import Model
 from gateway.errors import ConfigError, OperatorError
@@ -109,7 +110,10 @@ def _check_parsers(model: Model, where: str) -> None:
 
 
 def resolve(config: Config, where: str) -> list[Served]:
-    """Raises ConfigError for what cannot be served with what is installed here."""
+    """Raises ConfigError for what cannot be served with what is installed here, and KeyStoreError for a key file that gateways
+    could not read.
+    """
+    KeyStore(config.keys_file)
     for model in config.models:
         _check_parsers(model, where)
     accelerator = quantization.installed()

@@ -279,7 +279,7 @@ class GatewayApp:
         return {front.spec.name: _queue_reading(front.admission) for front in self._fronts}
 
     def _warnings(self) -> list[str]:
-        return self._gate.warnings() + self._guard.warnings
+        return [*self._gate.warnings(), *self._guard.warnings, *self._store.warnings(time.time())]
 
     def _problems(self) -> list[str]:
         problems = ["shutting down"] if self.door.draining else []

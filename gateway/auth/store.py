@@ -44,6 +44,7 @@ class KeyStore:
         self._known: Mapping[str, _Known] = {}
         self._next_check = float("-inf")
         self._last_check = float("-inf")
+        self._problem: str | None = None
         self._load()
 
     def create(
@@ -98,8 +99,7 @@ class KeyStore:
         An unknown or malformed key is hashed and compared like a known one: the time taken tells nothing of
         which ids exist.
         """
-        if not self._last_check <= now < self._next_check:
-            self._refresh(now)
+        self._refresh(now)
         known = self._known.get(key_id_of(presented) or "")
         expected = _NO_DIGEST if known is None else known[0]
         same = hmac.compare_digest(digest_of(presented), expected)
@@ -109,18 +109,33 @@ class KeyStore:
             raise KeyExpired("This API key has expired.")
         return known[1]
 
+    def warnings(self, now: float) -> tuple[str, ...]:
+        """Why the keys that count are not those of the file, if they are not: a revocation by hand may not hold."""
+        self._refresh(now)
+        return () if self._problem is None else (self._problem,)
+
     def _refresh(self, now: float) -> None:
         """Keep the last good set whatever happens to the file: a broken disk must not lock every client out."""
+        if self._last_check <= now < self._next_check:
+            return
         self._last_check, self._next_check = now, now + CHECK_INTERVAL
         try:
             if _stamp_of(self._path.stat()) != self._stamp:
                 self._load()
+                self._problem = None
         except FileNotFoundError:
             if self._stamp is not None:
                 self._stamp = None
-                _log.error("key file is gone; keeping the last good set: %s", self._path)
-        except (KeyStoreError, OSError) as exc:
-            _log.error("key file cannot be used; keeping the last good set: %s", exc)
+                self._keep(f"key file is gone; keeping the last good set: {self._path}")
+        except KeyStoreError as exc:
+            self._keep(f"key file cannot be used; keeping the last good set: {exc}")
+        except OSError as exc:
+            self._stamp = None  # so that it is read again, even if it comes back as it was
+            self._keep(f"key file cannot be used; keeping the last good set: {exc}")
+
+    def _keep(self, problem: str) -> None:
+        self._problem = problem
+        _log.error(problem)
 
     def _load(self) -> None:
         raw, self._stamp = self._raw()

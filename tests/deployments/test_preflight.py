@@ -1,12 +1,13 @@
 """What cannot work is refused before anything starts, and what a reload may not change."""
 
+import resource
 import socket
 
 import pytest
 
-from deployments.preflight import check_ports, check_reload, check_room, resolve
+from deployments.preflight import check_ports, check_reload, check_room, make_token, resolve
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, KeyStoreError
 
 MODEL = {"name": "m", "checkpoints": {"cpu": {"source": "demo:int8", "format": "int8-w8a8"}}}
 
@@ -73,3 +74,31 @@ def test_a_door_has_a_port_that_clients_can_be_told(door):
     with pytest.raises(ConfigError, match="0 would be a port that nobody is told of") as refused:
         check_ports(Config.model_validate({"models": [MODEL], "gateway": ports}), "sluice.yaml")
     assert refused.value.key == f"gateway.{door}.port"
+
+
+def test_a_key_file_that_gateways_could_not_read_is_refused_here(tmp_path):
+    file = tmp_path / "keys.json"
+    served = Config.model_validate({"models": [MODEL], "auth": {"keys_file": str(file)}})
+    assert len(resolve(served, "sluice.yaml")) == 1
+    file.write_text("{")
+    with pytest.raises(KeyStoreError, match=r"keys\.json: not a key file"):
+        resolve(served, "sluice.yaml")
+
+
+def test_a_token_that_could_not_be_written_is_made_by_the_next_start(tmp_path):
+    """An empty one would be one that Ray refuses for ever."""
+    file = tmp_path / "ray-token"
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            make_token(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == []
+    file.touch()
+    make_token(file)
+    token = file.read_text()
+    assert (len(token), file.stat().st_mode & 0o777) == (64, 0o600)
+    make_token(file)
+    assert file.read_text() == token, "Ray's own processes have read it"

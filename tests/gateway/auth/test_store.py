@@ -271,3 +271,33 @@ def test_authentication_takes_under_100_microseconds(path: Path) -> None:
     store = KeyStore(path)
     best = min(timeit.repeat(lambda: store.authenticate(plaintext, NOW), number=500, repeat=5)) / 500
     assert best < 100e-6
+
+
+def test_what_keeps_the_file_from_counting_is_warned_of_until_it_is_mended(path: Path) -> None:
+    key_id, plaintext = make(path)
+    gateway = KeyStore(path)
+    good = path.read_bytes()
+    assert gateway.warnings(NOW) == ()
+    path.write_bytes(good.replace(b'"revoked": null', b'"revoked": 1,'))
+    for second in (1, 3):
+        (warning,) = gateway.warnings(NOW + second)
+        assert str(path) in warning
+        assert gateway.authenticate(plaintext, NOW + second + 1).key_id == key_id
+    path.unlink()
+    assert "is gone" in gateway.warnings(NOW + 6)[0]
+    path.write_bytes(good.replace(b'"revoked": null', b'"revoked": 1'))
+    assert gateway.warnings(NOW + 8) == ()
+    with pytest.raises(Unauthenticated):
+        gateway.authenticate(plaintext, NOW + 8)
+
+
+def test_a_file_that_comes_back_as_it_was_is_warned_of_no_more(path: Path) -> None:
+    make(path)
+    gateway = KeyStore(path)
+    away = path.parent.with_name("away")
+    path.parent.rename(away)
+    path.parent.touch()
+    assert "Not a directory" in gateway.warnings(NOW)[0]
+    path.parent.unlink()
+    away.rename(path.parent)
+    assert gateway.warnings(NOW + 2) == ()
