@@ -78,11 +78,17 @@ def check_ports(config: Config, where: str) -> None:
 
 
 def make_token(file: Path) -> None:
+    """Whole or not at all: an empty one would be refused by Ray at every start. One that is there stays."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as new:
-            new.write(secrets.token_hex(32))
+    if file.exists() and file.stat().st_size:
+        return
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def check_room(config: Config, where: str) -> None:
