@@ -118,12 +118,14 @@ def scaling_line(record: dict[str, Any]) -> str:
 
 
 def reload(config: Config, timeout_s: float, console: Console) -> int:
-    """Ask the supervisor to read its configuration again, and wait until the rolling update is over."""
+    """Ask the supervisor to read its configuration again, and wait until the rolling update is over: one that began after this
+    call, since one that runs may have read the file before it was changed.
+    """
     state = RunState.read(config.state_dir)
     if state is None:
         console.print(f"Sluice is not running (state: {config.state_dir})")
         return NOT_RUNNING
-    before = state.reloads
+    before = state.reloads_begun
     os.kill(state.pid, signal.SIGUSR1)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

@@ -1,6 +1,7 @@
 """The processes below the supervisor: none may outlive it, and those that only watch yield to those that serve."""
 
 import contextlib
+from pathlib import Path
 
 import psutil
 
@@ -18,6 +19,8 @@ as nice as itself.
 """
 YIELDING = 10
 """Niceness: they still run whenever a core is free."""
+STATE, START_TICKS = 0, 19
+"""Fields of /proc/PID/stat, counted from the one after the name, which may hold anything."""
 
 
 def let_watchers_yield() -> None:
@@ -31,6 +34,18 @@ def let_watchers_yield() -> None:
 
 def descendants() -> list[psutil.Process]:
     return psutil.Process().children(recursive=True)
+
+
+def birth(pid: int) -> str | None:
+    """Tells a process from all others that had or will have its pid, whatever the clock is set to meanwhile: the boot, and the
+    ticks since then. None if there is none, or one that has ended and waits for its parent.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return None if fields[STATE] in "ZX" else f"{boot}:{fields[START_TICKS]}"
 
 
 def end(processes: list[psutil.Process], grace_s: float) -> list[psutil.Process]:

@@ -5,22 +5,23 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import psutil
+from deployments import processes
 
 
 @dataclass
 class RunState:
-    """`started` is the supervisor's process start time, so that a reused pid is not taken for it; `reload_error` is how the last
-    of `reloads` went.
+    """`started` is the supervisor's `birth`, so that a reused pid is not taken for it. Of `reloads_begun`, `reloads` are over, and
+    `reload_error` is how the last of those went.
     """
 
     pid: int
-    started: float
+    started: str | None
     config: str
     url: str
     dashboard: str
     haproxy: str = ""
     management: list[str] = field(default_factory=list)
+    reloads_begun: int = 0
     reloads: int = 0
     reload_error: str = ""
 
@@ -39,11 +40,7 @@ class RunState:
 
     @property
     def alive(self) -> bool:
-        try:
-            process = psutil.Process(self.pid)
-            return abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self.started is not None and processes.birth(self.pid) == self.started
 
     def write(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from rich.console import Console
 from rich.text import Text
 
@@ -96,6 +95,13 @@ class Supervisor:
         """Plain text, or (text, style): errors of others are told, too."""
         self._console.print(Text.assemble((f"{time.monotonic() - self._begun:6.1f} s", "dim"), "  ", *parts))
 
+    def _tell_others(self) -> None:
+        """By run.json. A disk that is full keeps nobody from going on."""
+        try:
+            self._state.write(self._config.state_dir)
+        except OSError as exc:
+            self._say(f"{RunState.file(self._config.state_dir)} cannot be written: {exc}")
+
     async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""
         self._step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
@@ -154,6 +160,8 @@ class Supervisor:
         while True:
             await self._reload.wait()
             self._reload.clear()
+            self._state.reloads_begun += 1
+            self._tell_others()
             try:
                 await self._take_over(load(Path(self._where)))
                 self._state.reload_error = ""
@@ -165,8 +173,7 @@ class Supervisor:
                 self._state.reload_error = f"{type(exc).__name__}: {exc}"
                 self._say(f"not reloaded: {self._state.reload_error}")
             self._state.reloads += 1
-            with contextlib.suppress(OSError):
-                self._state.write(self._config.state_dir)
+            self._tell_others()
 
     async def _take_over(self, config: Config) -> None:
         """A rolling update to a changed configuration; returns when it is over. One that failed may be followed by any that could
@@ -214,7 +221,7 @@ class Supervisor:
 
         def on_change(cards: list[GatewayCard]) -> None:
             self._state.management = [card.management for card in cards]
-            self._state.write(self._config.state_dir)
+            self._tell_others()
 
         await membership.watch(deployment, self._config.name, GatewayCard.from_metadata, on_change)
 
@@ -267,7 +274,7 @@ def _state(config: Config, where: str) -> RunState:
     listen, haproxy = config.gateway.listen, config.gateway.haproxy
     return RunState(
         pid=os.getpid(),
-        started=psutil.Process().create_time(),
+        started=processes.birth(os.getpid()),
         config=where,
         url=door_url(listen.host, listen.port, tls=listen.tls is not None),
         dashboard="",

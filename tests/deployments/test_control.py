@@ -1,6 +1,7 @@
 """`sluice down` and `status` by what `sluice up` leaves behind, against processes that merely sleep."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from deployments.control import down, queue_line, scaling_line, status
+from deployments.processes import birth
 from deployments.run_state import RunState
 from gateway.config import Config
 
@@ -35,10 +37,9 @@ def running(request: pytest.FixtureRequest, config: Config) -> Iterator[subproce
     with subprocess.Popen([sys.executable, "-c", request.param], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        started = psutil.Process(process.pid).create_time()
-        RunState(process.pid, started, "c.yaml", "http://127.0.0.1:1", "", management=["http://127.0.0.1:1"]).write(
-            config.state_dir
-        )
+        RunState(
+            process.pid, birth(process.pid), "c.yaml", "http://127.0.0.1:1", "", management=["http://127.0.0.1:1"]
+        ).write(config.state_dir)
         yield process
         process.kill()
 
@@ -69,10 +70,32 @@ def test_status_of_a_gateway_that_does_not_answer(config: Config, running: subpr
 def test_a_pid_that_another_process_has_by_now_is_not_ours(
     config: Config, running: subprocess.Popen[str], console: Console
 ):
-    RunState(running.pid, time.time() - 3600, "c.yaml", "http://127.0.0.1:1", "").write(config.state_dir)
+    RunState(running.pid, birth(os.getpid()), "c.yaml", "http://127.0.0.1:1", "").write(config.state_dir)
     assert RunState.read(config.state_dir) is None
     assert down(config, 1, console) == 0
     assert running.poll() is None
+
+
+def test_a_clock_that_is_set_makes_nobody_another_process(
+    config: Config, running: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+):
+    """As after a boot, once the time is known; psutil tells a start by the time of boot."""
+    boot = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3)
+    state = RunState.read(config.state_dir)
+    assert state is not None
+    assert state.pid == running.pid
+
+
+def test_a_process_that_has_ended_and_waits_for_its_parent_runs_no_more(config: Config, running: subprocess.Popen[str]):
+    running.kill()
+    deadline = time.monotonic() + 10
+    while RunState.read(config.state_dir) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert birth(running.pid) is None
+    running.wait(10)
+    assert birth(running.pid) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}', '{"surprise": 1}'])

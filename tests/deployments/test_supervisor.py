@@ -2,18 +2,23 @@
 
 import asyncio
 import io
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from deployments import membership
 from deployments import supervisor as command
-from deployments.control import status
+from deployments.control import reload, status
 from deployments.preflight import StartError
+from deployments.run_state import RunState
 from deployments.supervisor import Supervisor
 from gateway.audit.verify import verify
 from gateway.config import Config, load
 from gateway.plain_console import plain_console
+from gateway.pool.wire import GatewayCard
 
 MODELS = "models:\n  - {name: a, checkpoints: {cpu: {source: 'demo:int8', format: int8-w8a8}}}\n"
 
@@ -78,6 +83,65 @@ async def test_after_a_reload_that_failed_its_mend_is_taken_over(
     assert await running.reload(right) == ""
     assert "models.b.checkpoints" in await running.reload(wrong), "now it is in use"
     assert await running.reload(MODELS) == ""
+
+
+async def test_who_asks_during_a_reload_is_told_of_the_one_after_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that runs has read the file before this change."""
+    begun, go_on, config = asyncio.Event(), asyncio.Event(), load(running.file)
+
+    async def take_over(_config: Config) -> None:
+        if not begun.is_set():
+            begun.set()
+            await go_on.wait()
+            return
+        await asyncio.sleep(0.3)  # longer than it takes who asks to look again
+        raise StartError("the change is wrong")
+
+    async def ask() -> tuple[int, str]:
+        said = io.StringIO()
+        return await asyncio.to_thread(reload, config, 20, plain_console(said)), said.getvalue().strip()
+
+    monkeypatch.setattr(running.supervisor, "_take_over", take_over)
+    running.supervisor._take_signals()
+    running.state.write(config.state_dir)
+    task = asyncio.create_task(running.supervisor._reload_when_asked())
+    first = asyncio.create_task(ask())
+    await asyncio.wait_for(begun.wait(), 20)
+    second = asyncio.create_task(ask())
+    async with asyncio.timeout(20):
+        while not running.supervisor._reload.is_set():
+            await asyncio.sleep(0.01)
+    go_on.set()
+    assert await second == (1, "not reloaded: the change is wrong")
+    await first
+    task.cancel()
+
+
+async def test_a_disk_that_is_full_does_not_end_the_watch_over_gateways(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of them is known, told or not, and others are told once there is room."""
+
+    async def watch(_deployment: str, _app: str, _read: object, on_change: Callable[[list[GatewayCard]], None]) -> None:
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+        try:
+            on_change([GatewayCard("id", "key", "http://one")])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert running.state.management == ["http://one"]
+        on_change([GatewayCard("id", "key", "http://two")])
+
+    monkeypatch.setattr(membership, "watch", watch)
+    state_dir = load(running.file).state_dir
+    running.state.write(state_dir)
+    await running.supervisor._watch_gateways("Gateway")
+    told = RunState.read(state_dir)
+    assert told is not None
+    assert told.management == ["http://two"]
+    assert "run.json cannot be written: " in running.printed.getvalue()
 
 
 async def test_it_can_be_found_from_another_terminal_while_it_starts(
