@@ -18,13 +18,14 @@ from deployments import audited_config, environment, processes, withheld
 from deployments.autoscaling import record
 from deployments.preflight import check_ports, check_reload, check_room, check_tls, make_token, resolve
 from deployments.quantization import Served
-from deployments.readiness import POLL_S, Readiness
+from deployments.readiness import POLL_S, Readiness, unwell
 from deployments.run_state import RunState
 from gateway.audit.record import AuditError
 from gateway.config import Config, load
 from gateway.config.listen import door_url
 from gateway.errors import OperatorError
 
+HEALTH_S = 5.0
 STOP_GRACE_S = 5.0
 DELETE_GRACE_S = 30.0
 SIGNALS_S = 0.05
@@ -45,8 +46,8 @@ class Supervisor:
         self._reload = asyncio.Event()
         self._taken_over = config
         self._state = _state(config, self._where)
-        self._watcher: asyncio.Task[None] | None = None
-        self._step: asyncio.Future[Any] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._steps: set[asyncio.Future[Any]] = set()
         self._secrets: Path | None = None
 
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
@@ -73,10 +74,10 @@ class Supervisor:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
         finally:
-            if self._watcher is not None:
-                self._watcher.cancel()
-            if self._step is not None:
-                await asyncio.wait([self._step])
+            for watcher in self._watchers:
+                watcher.cancel()
+            if self._steps:
+                await asyncio.wait(self._steps)
             await asyncio.to_thread(self._shutdown)
 
     def _take_signals(self) -> None:
@@ -104,8 +105,10 @@ class Supervisor:
 
     async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
         """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""
-        self._step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
-        return await asyncio.shield(self._step)
+        step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
+        self._steps.add(step)
+        step.add_done_callback(self._steps.discard)
+        return await asyncio.shield(step)
 
     async def _start(self, served: list[Served]) -> RunState:
         await asyncio.sleep(SIGNALS_S)
@@ -131,8 +134,9 @@ class Supervisor:
         await self._record(config)
         self._state.dashboard = dashboard
         self._state.write(config.state_dir)
-        self._watcher = asyncio.create_task(self._watch_gateways(GATEWAY))
+        self._watchers.append(asyncio.create_task(self._watch_gateways(GATEWAY)))
         await self._wait(config)
+        self._watchers.append(asyncio.create_task(self._watch_health()))
         self._forget()
         processes.let_watchers_yield()
         return self._state
@@ -225,18 +229,33 @@ class Supervisor:
 
         await membership.watch(deployment, self._config.name, GatewayCard.from_metadata, on_change)
 
-    async def _wait(self, config: Config) -> None:
-        """Until all gateways and engines of this configuration serve. Raises StartError if they never will."""
+    async def _watch_health(self) -> None:
+        """After the start, too, an engine may never come up again: nobody but Serve knows of it."""
+        while True:
+            if (application := await self._application()) is not None:
+                before, self._state.unwell = self._state.unwell, unwell(application)
+                for name, why in self._state.unwell.items():
+                    if before.get(name) != why:
+                        self._say(f"{name}: {why}")
+                for name in before.keys() - self._state.unwell.keys():
+                    self._say(f"{name}: well again")
+                if before != self._state.unwell:
+                    self._tell_others()
+            await asyncio.sleep(HEALTH_S)
+
+    async def _application(self) -> Any:
+        """Its status as Serve has it, None if it cannot be told now."""
         import ray
         from ray import serve
 
-        async def application() -> Any:
-            try:
-                return (await self._blocking(serve.status)).applications.get(config.name)
-            except ray.exceptions.RayError:
-                return None
+        try:
+            return (await self._blocking(serve.status)).applications.get(self._config.name)
+        except ray.exceptions.RayError:
+            return None
 
-        readiness = Readiness(application, self._say)
+    async def _wait(self, config: Config) -> None:
+        """Until all gateways and engines of this configuration serve. Raises StartError if they never will."""
+        readiness = Readiness(self._application, self._say)
         await readiness.running()
         async with httpx.AsyncClient(trust_env=False) as client:
             await readiness.ready(config.gateway.replicas, lambda: self._state.management, client)

@@ -1,5 +1,6 @@
 """`sluice down` and `status` by what `sluice up` leaves behind, against processes that merely sleep."""
 
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from deployments.control import down, queue_line, scaling_line, status
 from deployments.processes import birth
 from deployments.run_state import RunState
 from gateway.config import Config
+from gateway.plain_console import plain_console
 
 OBEDIENT = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + OBEDIENT
@@ -65,6 +67,18 @@ def test_status_of_a_gateway_that_does_not_answer(config: Config, running: subpr
     said = json.loads(console.export_text())
     assert said["running"]
     assert "does not answer" in said["gateways"][0]["problems"][0]
+
+
+def test_status_tells_what_serve_says_of_a_deployment_that_is_not_well(
+    config: Config, running: subprocess.Popen[str], console: Console
+):
+    """No gateway knows of an engine that never comes up."""
+    why = "failed to start 3 times in a row: [bold]no such file"
+    RunState(running.pid, birth(running.pid), "c.yaml", "", "", unwell={"engine-m": why}).write(config.state_dir)
+    status(config, console, as_json=True)
+    assert json.loads(console.export_text())["unwell"] == {"engine-m": why}
+    status(config, plain_console(said := io.StringIO()), as_json=False)
+    assert f"engine-m is not well: {why}\n" in said.getvalue()
 
 
 def test_a_pid_that_another_process_has_by_now_is_not_ours(

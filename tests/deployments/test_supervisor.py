@@ -5,6 +5,7 @@ import io
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -142,6 +143,36 @@ async def test_a_disk_that_is_full_does_not_end_the_watch_over_gateways(
     assert told is not None
     assert told.management == ["http://two"]
     assert "run.json cannot be written: " in running.printed.getvalue()
+
+
+async def test_a_deployment_that_falls_ill_after_the_start_is_told_of_once_for_each_reason(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill = SimpleNamespace(status="UNHEALTHY", message="failed to start 3 times: [/x]")
+    worse = SimpleNamespace(status="UNHEALTHY", message="failed to start 4 times")
+    well = SimpleNamespace(status="HEALTHY", message="")
+    told: list[dict[str, str]] = []
+    seen = iter([well, ill, ill, None, worse, well, well])
+
+    async def application() -> SimpleNamespace | None:
+        if state := RunState.read(running.supervisor._config.state_dir):
+            told.append(state.unwell)
+        engine = next(seen)
+        return engine and SimpleNamespace(deployments={"Gateway": well, "engine-a": engine})
+
+    monkeypatch.setattr(command, "HEALTH_S", 0)
+    monkeypatch.setattr(running.supervisor, "_application", application)
+    running.state.write(running.supervisor._config.state_dir)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await running.supervisor._watch_health()
+    lines = [line.partition(" s  ")[2] for line in running.printed.getvalue().splitlines()]
+    assert lines == [
+        "engine-a: failed to start 3 times: [/x]",
+        "engine-a: failed to start 4 times",
+        "engine-a: well again",
+    ]
+    first, second = {"engine-a": ill.message}, {"engine-a": worse.message}
+    assert told == [{}, {}, first, first, first, second, {}, {}]
 
 
 async def test_it_can_be_found_from_another_terminal_while_it_starts(
