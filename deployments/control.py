@@ -27,7 +27,7 @@ def status(config: Config, console: Console, *, as_json: bool) -> int:
         return NOT_RUNNING
     gateways = [_ask(url) for url in state.management]
     if as_json:
-        told = {"running": True, "url": state.url, "dashboard": state.dashboard, "unwell": state.unwell}
+        told = {"running": True, "url": state.url, "dashboard": state.dashboard, "unhealthy": state.unhealthy}
         console.print_json(json.dumps(told | {"gateways": gateways}))
     else:
         _show(console, state, gateways)
@@ -54,8 +54,8 @@ def authorization() -> dict[str, str]:
 
 def _show(console: Console, state: RunState, gateways: list[dict[str, Any]]) -> None:
     console.print(f"Sluice at {state.url} (pid {state.pid}), dashboard {state.dashboard or 'off'}")
-    for name, why in state.unwell.items():
-        console.print(f"{name} is not well: {why}", markup=False)
+    for name, why in state.unhealthy.items():
+        console.print(f"{name} is unhealthy: {why}", markup=False)
     if not gateways:
         console.print(NO_GATEWAY)
     for gateway in gateways:

@@ -64,9 +64,11 @@ class Readiness:
             self._say(f"{what}: {news}")
 
 
-def unwell(application: Any) -> dict[str, str]:
-    """What Serve says of deployments that are not well, by name."""
-    return {name: one.message or one.status for name, one in application.deployments.items() if one.status in FAILED}
+def unhealthy(application: Any) -> dict[str, str]:
+    """What Serve says of deployments that are unhealthy or failed, by name."""
+    return {
+        name: one.message or one.status.lower() for name, one in application.deployments.items() if one.status in FAILED
+    }
 
 
 def _raise_if_failed(application: Any) -> None:

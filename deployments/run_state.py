@@ -11,7 +11,7 @@ from deployments import processes
 @dataclass
 class RunState:
     """`started` is the supervisor's `birth`, so that a reused pid is not taken for it. Of `reloads_begun`, `reloads` are over, and
-    `reload_error` is how the last of those went. `unwell` is what Serve says of deployments that are not, by name.
+    `reload_error` is how the last of those went. `unhealthy` is what Serve says of deployments that are, by name.
     """
 
     pid: int
@@ -21,7 +21,7 @@ class RunState:
     dashboard: str
     haproxy: str = ""
     management: list[str] = field(default_factory=list)
-    unwell: dict[str, str] = field(default_factory=dict)
+    unhealthy: dict[str, str] = field(default_factory=dict)
     reloads_begun: int = 0
     reloads: int = 0
     reload_error: str = ""

@@ -18,7 +18,7 @@ from deployments import audited_config, environment, processes, withheld
 from deployments.autoscaling import record
 from deployments.preflight import check_ports, check_reload, check_room, check_tls, make_token, resolve
 from deployments.quantization import Served
-from deployments.readiness import POLL_S, Readiness, unwell
+from deployments.readiness import POLL_S, Readiness, unhealthy
 from deployments.run_state import RunState
 from gateway.audit.record import AuditError
 from gateway.config import Config, load
@@ -83,10 +83,10 @@ class Supervisor:
     def _take_signals(self) -> None:
         """Called again once Ray is up: its core puts a SIGTERM handler of its own over ours, which ends the process at once."""
         loop = asyncio.get_running_loop()
-        hangup = (
-            (signal.SIGHUP,) if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else ()
-        )  # nohup ignores it for us
-        for number in (signal.SIGINT, signal.SIGTERM, *hangup):
+        stops = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has it ignored
+            stops.append(signal.SIGHUP)
+        for number in stops:
             loop.remove_signal_handler(number)
             loop.add_signal_handler(number, self._stop.set)
         loop.remove_signal_handler(signal.SIGUSR1)
@@ -233,13 +233,13 @@ class Supervisor:
         """After the start, too, an engine may never come up again: nobody but Serve knows of it."""
         while True:
             if (application := await self._application()) is not None:
-                before, self._state.unwell = self._state.unwell, unwell(application)
-                for name, why in self._state.unwell.items():
+                before, self._state.unhealthy = self._state.unhealthy, unhealthy(application)
+                for name, why in self._state.unhealthy.items():
                     if before.get(name) != why:
                         self._say(f"{name}: {why}")
-                for name in before.keys() - self._state.unwell.keys():
-                    self._say(f"{name}: well again")
-                if before != self._state.unwell:
+                for name in before.keys() - self._state.unhealthy.keys():
+                    self._say(f"{name}: no longer unhealthy")
+                if before != self._state.unhealthy:
                     self._tell_others()
             await asyncio.sleep(HEALTH_S)
 

@@ -69,16 +69,16 @@ def test_status_of_a_gateway_that_does_not_answer(config: Config, running: subpr
     assert "does not answer" in said["gateways"][0]["problems"][0]
 
 
-def test_status_tells_what_serve_says_of_a_deployment_that_is_not_well(
+def test_status_tells_what_serve_says_of_an_unhealthy_deployment(
     config: Config, running: subprocess.Popen[str], console: Console
 ):
     """No gateway knows of an engine that never comes up."""
     why = "failed to start 3 times in a row: [bold]no such file"
-    RunState(running.pid, birth(running.pid), "c.yaml", "", "", unwell={"engine-m": why}).write(config.state_dir)
+    RunState(running.pid, birth(running.pid), "c.yaml", "", "", unhealthy={"engine-m": why}).write(config.state_dir)
     status(config, console, as_json=True)
-    assert json.loads(console.export_text())["unwell"] == {"engine-m": why}
+    assert json.loads(console.export_text())["unhealthy"] == {"engine-m": why}
     status(config, plain_console(said := io.StringIO()), as_json=False)
-    assert f"engine-m is not well: {why}\n" in said.getvalue()
+    assert f"engine-m is unhealthy: {why}\n" in said.getvalue()
 
 
 def test_a_pid_that_another_process_has_by_now_is_not_ours(

@@ -156,7 +156,7 @@ async def test_a_deployment_that_falls_ill_after_the_start_is_told_of_once_for_e
 
     async def application() -> SimpleNamespace | None:
         if state := RunState.read(running.supervisor._config.state_dir):
-            told.append(state.unwell)
+            told.append(state.unhealthy)
         engine = next(seen)
         return engine and SimpleNamespace(deployments={"Gateway": well, "engine-a": engine})
 
@@ -169,7 +169,7 @@ async def test_a_deployment_that_falls_ill_after_the_start_is_told_of_once_for_e
     assert lines == [
         "engine-a: failed to start 3 times: [/x]",
         "engine-a: failed to start 4 times",
-        "engine-a: well again",
+        "engine-a: no longer unhealthy",
     ]
     first, second = {"engine-a": ill.message}, {"engine-a": worse.message}
     assert told == [{}, {}, first, first, first, second, {}, {}]
