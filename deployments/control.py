@@ -1,5 +1,6 @@
 """`sluice status`, `sluice reload` and `sluice down`: from another terminal, by the state that `sluice up` left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from deployments.run_state import RunState
-from gateway.config import Config
+from gateway.config import Config, Place
 
 NOT_RUNNING = 3
 NO_GATEWAY = "no gateway runs: Sluice is starting or stopping, or has lost all of them"
 
 
-def status(config: Config, console: Console, *, as_json: bool) -> int:
+def status(config: Place, console: Console, *, as_json: bool) -> int:
     """Exit status 0 if every gateway is ready, 1 if one is not, 3 if nothing runs."""
     state = RunState.read(config.state_dir)
     if state is None:
@@ -142,13 +143,14 @@ def reload(config: Config, timeout_s: float, console: Console) -> int:
     return 1
 
 
-def down(config: Config, timeout_s: float, console: Console) -> int:
+def down(config: Place, timeout_s: float, console: Console) -> int:
     """Ask the supervisor to stop, and wait until it has."""
     state = RunState.read(config.state_dir)
     if state is None:
         console.print(f"Sluice is not running (state: {config.state_dir})")
         return 0
-    os.kill(state.pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
     while state.alive:
         if time.monotonic() > deadline:

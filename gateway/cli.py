@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from gateway import __version__
-from gateway.config import Config, load
-from gateway.errors import SluiceError
+from gateway.config import Config, Place, load, load_place
+from gateway.errors import ConfigError, SluiceError
 from gateway.plain_console import plain_console
 
 DEFAULT_CONFIG = Path("configs/local.yaml")
@@ -101,28 +101,50 @@ def main() -> None:
     arguments = parser().parse_args()
     console = plain_console()
     try:
-        config = load(arguments.config)
-        sys.exit(_run(arguments, config, console))
+        sys.exit(_run(arguments, console))
     except SluiceError as err:
-        plain_console(stderr=True).print(f"sluice: {err}", style="red")
+        _complain(str(err))
+        sys.exit(2)
+    except OSError as err:  # of a file, a port or an address that is not as it must be
+        _complain(f"{err.filename}: {err.strerror}" if err.filename else str(err))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def _run(arguments: argparse.Namespace, config: Config, console: Console) -> int:
+def _complain(problem: str) -> None:
+    plain_console(stderr=True).print(f"sluice: {problem}", style="red")
+
+
+def _place(path: Path) -> Place:
+    """Of a file that was broken meanwhile, too: what runs can still be looked at and stopped."""
+    try:
+        return load(path)
+    except ConfigError as err:
+        place = load_place(path)
+        _complain(str(err))
+        return place
+
+
+def _look_or_stop(arguments: argparse.Namespace, place: Place, console: Console) -> int:
+    from deployments import control
+
+    if arguments.command == "down":
+        return control.down(place, arguments.timeout, console)
+    return control.status(place, console, as_json=arguments.json)
+
+
+def _run(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.command in ("down", "status"):
+        return _look_or_stop(arguments, _place(arguments.config), console)
+    config = load(arguments.config)
     match arguments.command:
         case "up":
             return _up(config, arguments.config)
-        case "down" | "reload":
-            from deployments import control
+        case "reload":
+            from deployments.control import reload
 
-            act = {"down": control.down, "reload": control.reload}[arguments.command]
-            return act(config, arguments.timeout, console)
-        case "status":
-            from deployments.control import status
-
-            return status(config, console, as_json=arguments.json)
+            return reload(config, arguments.timeout, console)
         case "audit":
             return _verify(config, console)
         case "guard":

@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,6 +17,8 @@ from gateway.config.telemetry import Telemetry
 from gateway.config.types import Bytes, Port, Strict, UserPath
 from gateway.config.work import Admission, Failover
 from gateway.errors import ConfigError
+
+Section = TypeVar("Section", bound=Strict)
 
 
 class Gateway(Strict):
@@ -81,10 +83,15 @@ def default_state_dir() -> Path:
     return Path(base).expanduser() / "sluice"
 
 
-class Config(Strict):
+class Place(Strict):
+    """All that `sluice status` and `sluice down` need to know."""
+
+    state_dir: UserPath = Field(default_factory=default_state_dir)
+
+
+class Config(Place):
     name: str = Field(default="sluice", pattern=r"^[a-z][a-z0-9-]*$")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    state_dir: UserPath = Field(default_factory=default_state_dir)
     gateway: Gateway = Gateway()
     models: tuple[Model, ...] = Field(min_length=1)
     auth: Auth = Auth()
@@ -142,11 +149,24 @@ class Config(Strict):
 
 def load(path: Path) -> Config:
     """Read a YAML file. Raises ConfigError naming the file, the key and what is allowed there."""
+    return _checked(Config, _mapping(path), path)
+
+
+def load_place(path: Path) -> Place:
+    """Of a file whose other sections may be wrong. Raises ConfigError if it does not even tell this."""
+    return _checked(Place, {key: value for key, value in _mapping(path).items() if key in Place.model_fields}, path)
+
+
+def _mapping(path: Path) -> dict[Any, Any]:
     raw = document.read(path)
     if not isinstance(raw, dict):
         raise ConfigError(str(path), "", "must be a mapping with at least the key 'models'")
+    return raw
+
+
+def _checked(section: type[Section], raw: dict[Any, Any], path: Path) -> Section:
     try:
-        return Config.model_validate(raw)
+        return section.model_validate(raw)
     except ValidationError as exc:
         first = exc.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

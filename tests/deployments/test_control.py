@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,21 @@ def test_down_says_when_it_takes_longer_than_it_was_given(
     assert down(config, 0.3, console) == 1
     assert time.monotonic() - begun < 5
     assert str(running.pid) in console.export_text()
+
+
+def test_down_of_what_ends_by_itself_at_that_moment(
+    config: Config, running: subprocess.Popen[str], console: Console, monkeypatch: pytest.MonkeyPatch
+):
+    kill = os.kill
+
+    def too_late(pid: int, number: int) -> None:
+        kill(pid, signal.SIGKILL)
+        running.wait(5)
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", too_late)
+    assert down(config, 10, console) == 0
+    assert "stopped" in console.export_text()
 
 
 def test_status_of_a_gateway_that_does_not_answer(config: Config, running: subprocess.Popen[str], console: Console):

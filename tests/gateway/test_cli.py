@@ -21,12 +21,17 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keys(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def keys(config: Path, sluice):
     """`sluice keys ...`: exit status, and what was printed."""
+    return lambda *arguments: sluice("keys", "-c", str(config), *arguments)
+
+
+@pytest.fixture
+def sluice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["sluice", "keys", "-c", str(config), *arguments])
+        monkeypatch.setattr("sys.argv", ["sluice", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         printed = capsys.readouterr()
@@ -97,3 +102,42 @@ def test_keys_on_a_narrow_terminal_lose_nothing() -> None:
     console.width = 50
     console.print(key_table([record], 1.0))
     assert "…" not in page.getvalue()
+
+
+@pytest.mark.parametrize("broken", ['{"gatewy": {}}', '{"models": [], "gateway": {"replicas": -1}}'])
+def test_what_runs_is_found_by_a_file_that_was_broken_meanwhile(sluice, tmp_path: Path, broken: str) -> None:
+    file, state = tmp_path / "sluice.yaml", tmp_path / "state"
+    file.write_text(json.dumps(json.loads(broken) | {"state_dir": str(state)}))
+    for command, status in (("down", 0), ("status", 3)):
+        code, said = sluice(command, "-c", str(file))
+        assert code == status
+        assert f"Sluice is not running (state: {state})" in said
+        assert f"sluice: {file}: " in said
+    assert sluice("keys", "list", "-c", str(file))[0] == 2
+
+
+@pytest.mark.parametrize("content", ['{"state_dir": 5}', "{", "[]"])
+@pytest.mark.parametrize("command", ["down", "status"])
+def test_a_file_that_does_not_tell_where_the_state_is_is_an_error(
+    sluice, tmp_path: Path, command: str, content: str
+) -> None:
+    file = tmp_path / "sluice.yaml"
+    file.write_text(content)
+    code, said = sluice(command, "-c", str(file))
+    assert (code, said.startswith(f"sluice: {file}: ")) == (2, True)
+
+
+@pytest.mark.parametrize("words", ["down", "status", "up"])
+def test_a_state_directory_that_cannot_be_one_is_told_in_a_sentence(sluice, config: Path, words: str) -> None:
+    (config.parent / "state").touch()
+    code, said = sluice(words, *(() if words == "up" else ("-c",)), str(config))
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.startswith(f"sluice: {config.parent / 'state'}")
+
+
+def test_an_address_that_nobody_answers_at_is_told_in_a_sentence(sluice, config: Path, monkeypatch) -> None:
+    def nobody(*_: object) -> int:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    monkeypatch.setattr(cli, "_up", nobody)
+    assert sluice("up", str(config)) == (2, "sluice: Could not find any running Ray instance.\n")
