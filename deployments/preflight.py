@@ -64,6 +64,8 @@ def check_ports(config: Config, where: str) -> None:
         doors["gateway.haproxy.port"] = (haproxy.host, haproxy.port)
         doors["gateway.haproxy.stats_port"] = ("127.0.0.1", haproxy.stats_port)
         doors["gateway.haproxy.metrics_port"] = ("127.0.0.1", haproxy.metrics_port)
+    if config.ray.address is None and config.ray.dashboard:
+        doors["ray.dashboard_port"] = (config.ray.dashboard_host, config.ray.dashboard_port)
     for key, (host, port) in doors.items():
         if not port:
             raise ConfigError(

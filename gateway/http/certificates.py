@@ -12,15 +12,20 @@ log = structlog.get_logger(__name__)
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
-    """Raises OSError if the files do not exist, do not parse or do not belong together."""
+    """Raises OSError if the files do not exist, do not parse or do not belong together, or if the key is encrypted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(tls.certificate, tls.key)
+    context.load_cert_chain(tls.certificate, tls.key, _no_passphrase)
     if tls.client_ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(tls.client_ca)
         context.num_tickets = 0  # what is resumed is not verified, and TLS 1.3 would renew it for ever
     return context
+
+
+def _no_passphrase() -> str:
+    """OpenSSL would ask at the terminal, and replicas have none."""
+    raise OSError("the key is encrypted, and nobody can be asked for its passphrase")
 
 
 class _Latest(ssl.SSLContext):

@@ -102,3 +102,21 @@ def test_a_token_that_could_not_be_written_is_made_by_the_next_start(tmp_path):
     assert (len(token), file.stat().st_mode & 0o777) == (64, 0o600)
     make_token(file)
     assert file.read_text() == token, "Ray's own processes have read it"
+
+
+def test_a_port_of_the_dashboard_that_another_has_is_refused_by_its_key():
+    def settings(free, **ray):
+        section = {"dashboard_port": taken.getsockname()[1], **ray}
+        return Config.model_validate({"models": [MODEL], "gateway": {"listen": {"port": free}}, "ray": section})
+
+    with socket.socket() as taken, socket.socket() as probe:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+        probe.close()
+        with pytest.raises(ConfigError, match="cannot be used: Address already in use") as refused:
+            check_ports(settings(free), "sluice.yaml")
+        check_ports(settings(free, dashboard=False), "sluice.yaml")
+        check_ports(settings(free, address="auto"), "sluice.yaml")
+    assert refused.value.key == "ray.dashboard_port"

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from gateway.config.listen import Listen, Tls
 from gateway.http.asgi import Receive, Scope, Send
+from gateway.http.certificates import server_context
 from gateway.http.listener import Listener
 
 RELOAD_S = 0.1
@@ -267,3 +268,12 @@ async def test_who_connected_last_before_it_stops_is_served_if_it_has_a_certific
     assert not stopping.done()
     assert (await told(connections[1], authority.issue("known"))).endswith(b"ok")
     await stopping
+
+
+def test_nobody_is_asked_for_the_passphrase_of_an_encrypted_key(authority: Authority) -> None:
+    certificate, file = authority.issue("locked")
+    key = serialization.load_pem_private_key(file.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+    with pytest.raises(OSError, match="the key is encrypted"):
+        server_context(Tls(certificate=certificate, key=file))
