@@ -247,7 +247,7 @@ def test_options_change_a_plan_only_where_given():
     assert Plan().with_options((64,), 9).rounds(64) == 9
     compared = Plan().with_options(None, None, compare=True)
     assert compared.streams == Plan().streams
-    assert not (compared.batching or compared.noisy_rounds or compared.tracing_pairs)
+    assert not any((compared.batching, compared.noisy_rounds, compared.tracing_pairs))
 
 
 def test_machine_paths_do_not_reach_the_file():
