@@ -99,7 +99,9 @@ class KeyStore:
         An unknown or malformed key is hashed and compared like a known one: the time taken tells nothing of
         which ids exist.
         """
-        self._refresh(now)
+        if not self._last_check <= now < self._next_check:
+            self._last_check, self._next_check = now, now + CHECK_INTERVAL
+            self._refresh()
         known = self._known.get(key_id_of(presented) or "")
         expected = _NO_DIGEST if known is None else known[0]
         same = hmac.compare_digest(digest_of(presented), expected)
@@ -110,15 +112,15 @@ class KeyStore:
         return known[1]
 
     def warnings(self, now: float) -> tuple[str, ...]:
-        """Why the keys that count are not those of the file, if they are not: a revocation by hand may not hold."""
-        self._refresh(now)
+        """Why the keys that count are not those of the file, if they are not: a revocation by hand may not hold. Whoever asks does
+        not put off the look of the next request, which may come with a key that is new.
+        """
+        if not self._last_check <= now < self._next_check:
+            self._refresh()
         return () if self._problem is None else (self._problem,)
 
-    def _refresh(self, now: float) -> None:
+    def _refresh(self) -> None:
         """Keep the last good set whatever happens to the file: a broken disk must not lock every client out."""
-        if self._last_check <= now < self._next_check:
-            return
-        self._last_check, self._next_check = now, now + CHECK_INTERVAL
         try:
             if _stamp_of(self._path.stat()) != self._stamp:
                 self._load()
@@ -134,8 +136,9 @@ class KeyStore:
             self._keep(f"key file cannot be used; keeping the last good set: {exc}")
 
     def _keep(self, problem: str) -> None:
+        if problem != self._problem:
+            _log.error(problem)
         self._problem = problem
-        _log.error(problem)
 
     def _load(self) -> None:
         raw, self._stamp = self._raw()

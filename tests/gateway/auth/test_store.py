@@ -301,3 +301,11 @@ def test_a_file_that_comes_back_as_it_was_is_warned_of_no_more(path: Path) -> No
     path.parent.unlink()
     away.rename(path.parent)
     assert gateway.warnings(NOW + 2) == ()
+
+
+def test_asking_for_warnings_puts_off_no_new_key(path: Path) -> None:
+    make(path)
+    gateway = KeyStore(path)
+    gateway.warnings(NOW)
+    key_id, plaintext = make(path, "new")
+    assert gateway.authenticate(plaintext, NOW + 0.1).key_id == key_id
