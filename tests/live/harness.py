@@ -95,6 +95,9 @@ class Sluice:
         except AssertionError as exc:
             self.stop()
             raise AssertionError(f"Sluice did not start:\n{self.log[-4000:]}") from exc
+        except BaseException:
+            self.stop()
+            raise
         self.started_in = time.monotonic() - begun
         self.tree()
 
