@@ -247,10 +247,11 @@ class Supervisor:
         """Its status as Serve has it, None if it cannot be told now."""
         import ray
         from ray import serve
+        from ray.serve.exceptions import RayServeException
 
         try:
             return (await self._blocking(serve.status)).applications.get(self._config.name)
-        except ray.exceptions.RayError:
+        except (ray.exceptions.RayError, RayServeException):  # its controller is away
             return None
 
     async def _wait(self, config: Config) -> None:
