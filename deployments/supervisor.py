@@ -47,7 +47,8 @@ class Supervisor:
         self._taken_over = config
         self._state = _state(config, self._where)
         self._watchers: list[asyncio.Task[None]] = []
-        self._steps: set[asyncio.Future[Any]] = set()
+        self._step: asyncio.Future[Any] | None = None
+        self._turn = asyncio.Lock()
         self._secrets: Path | None = None
 
     async def run(self, on_ready: Callable[[RunState], None]) -> None:
@@ -76,8 +77,8 @@ class Supervisor:
         finally:
             for watcher in self._watchers:
                 watcher.cancel()
-            if self._steps:
-                await asyncio.wait(self._steps)
+            if self._step is not None:
+                await asyncio.wait([self._step])
             await asyncio.to_thread(self._shutdown)
 
     def _take_signals(self) -> None:
@@ -104,11 +105,13 @@ class Supervisor:
             self._say(f"{RunState.file(self._config.state_dir)} cannot be written: {exc}")
 
     async def _blocking(self, call: Callable[..., Any], *args: Any, **more: Any) -> Any:
-        """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it."""
-        step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
-        self._steps.add(step)
-        step.add_done_callback(self._steps.discard)
-        return await asyncio.shield(step)
+        """A call that cannot be cancelled: whoever stops us in the middle waits for it before undoing it. One at a time: Serve
+        tells pickle, for a moment but for the whole process, what to pack by value, and two threads take that from each other.
+        """
+        await self._turn.acquire()
+        self._step = asyncio.ensure_future(asyncio.to_thread(call, *args, **more))
+        self._step.add_done_callback(lambda _: self._turn.release())
+        return await asyncio.shield(self._step)
 
     async def _start(self, served: list[Served]) -> RunState:
         await asyncio.sleep(SIGNALS_S)
@@ -149,7 +152,8 @@ class Supervisor:
 
         there = (await self._blocking(serve.status)).applications.get(config.name)
         self._secrets = withheld.leave(config)
-        built = build(config, served, there.deployments if there else (), self._secrets)
+        deployed = there.deployments if there else ()
+        built = await self._blocking(build, config, served, deployed, self._secrets)
         target = serve.RunTarget(target=built, name=config.name, route_prefix="/")
         await self._blocking(serve.run_many, [target], wait_for_applications_running=False)
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -229,3 +230,21 @@ async def test_what_gateways_are_not_told_of_a_reload_is_in_the_audit_trail(
     assert '["a","b"]' in written
     assert "redis" not in written
     assert verify(folder, vault).whole
+
+
+async def test_serve_is_asked_one_thing_at_a_time_even_by_who_is_stopped_meanwhile(running: Running) -> None:
+    at_work: list[int] = []
+    most = 0
+
+    def ask() -> None:
+        nonlocal most
+        at_work.append(1)
+        most = max(most, len(at_work))
+        time.sleep(0.05)
+        at_work.pop()
+
+    asking = [asyncio.create_task(running.supervisor._blocking(ask)) for _ in range(4)]
+    await asyncio.sleep(0.02)
+    asking[0].cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    assert most == 1
