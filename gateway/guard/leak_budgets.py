@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError as NeverAsked
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
@@ -160,26 +160,27 @@ class LeakBudgets:
         self._give_back_what_is_owed()
 
     def _reserve(self, shape: Shape, tenants: list[str], charge: Charge, limit: Charge, failures: int) -> bool:
-        """In a thread, as the next six. Charges the first tenant. `failures`: of the store, when this was put in line."""
-        if self._failures != failures:
-            raise GuardStoreUnavailable("the store failed while this waited for it")
+        """In a thread, as the next seven. Charges the first tenant. `failures`: of the store, when this was put in line."""
         meter, *others = (_meter(shape, tenant) for tenant in tenants)
-        try:
+        with self._asking(failures):
             self._rename(shape)
             granted = self._store.reserve(meter, charge, limit, others)
             if self._owed:
                 self._give_back_what_is_owed()
                 granted = granted or self._store.reserve(meter, charge, limit, others)
-        except GuardStoreUnavailable as exc:
-            self._failed(exc)
-            raise
         return granted
 
     def _ask_settings(self, meter: str, setting: str, failures: int) -> frozenset[str]:
+        with self._asking(failures):
+            return self._store.settings(meter, setting, FREE_SETTINGS)
+
+    @contextlib.contextmanager
+    def _asking(self, failures: int) -> Iterator[None]:
+        """For who stood in line for the store; its failure is theirs who stand there still."""
         if self._failures != failures:
             raise GuardStoreUnavailable("the store failed while this waited for it")
         try:
-            return self._store.settings(meter, setting, FREE_SETTINGS)
+            yield
         except GuardStoreUnavailable as exc:
             self._failed(exc)
             raise
